@@ -1,0 +1,1 @@
+"""Custody keeps the chain of custody of machine-learning models."""
