@@ -1,0 +1,129 @@
+"""Who may do what: one table, deny by default.
+
+Roles grant; nothing is granted by being somebody. An action that is not in the table is denied, an
+actor without a role is denied. What depends on *this* model (an author may not approve, a trainer
+may not validate) is not a matter of roles: it is decided from the record, in `separation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from custody.core import predicates as kinds
+from custody.core.actor import Actor, Role
+from custody.core.evidence import Record
+
+
+class Action(StrEnum):
+    """Everything that leaves evidence or opens something protected."""
+
+    ENROL = "actor.enrol"
+    DECIDE_SOURCE = "source.decide"
+    TREAT_RISK = "risk.treat"
+    REGISTER_DATA = "data.register"
+    CHECK_DATA = "data.check"
+    SEAL = "gate.seal"
+    APPROVE = "gate.approve"
+    WAIVE = "gate.waive"
+    DECIDE = "gate.decide"
+    START_RUN = "run.start"
+    REPRODUCE = "run.reproduce"
+    SCAN = "artifact.scan"
+    VALIDATE = "validation.run"
+    DEPLOY = "deployment.deploy"
+    LOAD = "deployment.load"
+    WATCH = "runtime.watch"
+    OPEN_INCIDENT = "incident.open"
+    CLOSE_INCIDENT = "incident.close"
+    RETIRE = "retirement.retire"
+
+
+_R = Role
+GRANTS: Mapping[Action, frozenset[Role]] = {
+    Action.ENROL: frozenset({_R.OWNER}),
+    Action.DECIDE_SOURCE: frozenset({_R.SECURITY_MANAGER, _R.APPROVER}),
+    Action.TREAT_RISK: frozenset({_R.SECURITY_MANAGER, _R.APPROVER}),
+    Action.REGISTER_DATA: frozenset({_R.DATA_ENGINEER}),
+    Action.CHECK_DATA: frozenset({_R.DATA_ENGINEER, _R.VALIDATOR}),
+    Action.SEAL: frozenset({_R.DATA_SCIENTIST}),
+    Action.APPROVE: frozenset({_R.APPROVER, _R.COMPLIANCE_OFFICER}),
+    Action.WAIVE: frozenset({_R.APPROVER}),
+    Action.DECIDE: frozenset({_R.VALIDATOR, _R.APPROVER, _R.COMPLIANCE_OFFICER, _R.ML_ENGINEER, _R.CUSTODIAN}),
+    Action.START_RUN: frozenset({_R.ML_ENGINEER}),
+    Action.REPRODUCE: frozenset({_R.VALIDATOR, _R.ML_ENGINEER}),
+    Action.SCAN: frozenset({_R.VALIDATOR, _R.ML_ENGINEER}),
+    Action.VALIDATE: frozenset({_R.VALIDATOR}),
+    Action.DEPLOY: frozenset({_R.OPERATOR}),
+    Action.LOAD: frozenset({_R.OPERATOR}),
+    Action.WATCH: frozenset({_R.OPERATOR}),
+    Action.OPEN_INCIDENT: frozenset({_R.OPERATOR, _R.SECURITY_MANAGER, _R.VALIDATOR}),
+    Action.CLOSE_INCIDENT: frozenset({_R.SECURITY_MANAGER}),
+    Action.RETIRE: frozenset({_R.OPERATOR}),
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """Whether an action is allowed, and why."""
+
+    allowed: bool
+    reason: str
+
+
+def decide(actor: Actor, action: Action) -> Access:
+    """Answer from the table alone."""
+    granted = GRANTS.get(action, frozenset())
+    held = sorted(actor.roles & granted)
+    if held:
+        return Access(allowed=True, reason=f"{actor.name} is {held[0]}")
+    needed = " or ".join(sorted(granted)) or "nobody"
+    has = ", ".join(sorted(actor.roles)) or "no role"
+    return Access(allowed=False, reason=f"{action} needs {needed}; {actor.name} has {has}")
+
+
+def who_can(actors: Sequence[Actor], action: Action) -> list[tuple[Actor, Access]]:
+    """List everyone who may do `action`, and by what right."""
+    return [(actor, access) for actor in actors if (access := decide(actor, action)).allowed]
+
+
+CONFLICTS: Mapping[Action, tuple[str, ...]] = {
+    Action.START_RUN: ("author",),
+    Action.VALIDATE: ("author", "trainer"),
+    Action.APPROVE: ("author", "trainer", "validator"),
+    Action.WAIVE: ("author", "trainer", "validator"),
+}
+"""Parts that exclude an action on the same model: whoever played one may not do the other."""
+
+
+def separation(actor: Actor, action: Action, parts: Mapping[str, frozenset[str]]) -> Access:
+    """Refuse an action to a person who already played a conflicting part for this model.
+
+    `parts` maps "author", "trainer" and "validator" to the persons who played them. Persons are
+    compared, so a second name or a second key does not help.
+    """
+    for part in CONFLICTS.get(action, ()):
+        if actor.person in parts.get(part, frozenset()):
+            return Access(allowed=False, reason=f"{actor.person} is the {part} of this model and may not {action}")
+    return Access(allowed=True, reason="no conflicting part")
+
+
+def parts_of(record: Record, model: str) -> dict[str, frozenset[str]]:
+    """Read from the record who wrote the criteria, trained and validated the model with sha256 `model`."""
+    trainers: set[str] = set()
+    authors: set[str] = set()
+    for finish in record.about(model, kinds.TRAINING_FINISH):
+        trainers.add(finish.person)
+        start = record.by_digest(kinds.start_of(finish.predicate))
+        if start is not None:
+            trainers.add(start.person)
+            seal = record.by_digest(str(start.predicate.get("seal") or ""))
+            if seal is not None:
+                authors.add(seal.person)
+    validators = {found.person for found in record.about(model, kinds.CHECK_RESULT) if _is_validation(found.predicate)}
+    return {"author": frozenset(authors), "trainer": frozenset(trainers), "validator": frozenset(validators)}
+
+
+def _is_validation(predicate: Mapping[str, object]) -> bool:
+    return predicate.get("stage") == "validation"

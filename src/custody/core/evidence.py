@@ -1,0 +1,76 @@
+"""A statement that was signed, logged and read back under a verified checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from custody.core.subject import Subject
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One verified ledger entry.
+
+    Only the desk makes it, after it has checked the signature against the key on record at that
+    index and the leaf against the tree. `digest` is the sha256 of the signed payload and is how
+    other statements refer to this one.
+    """
+
+    index: int
+    digest: str
+    subject: Subject
+    kind: str
+    predicate: Mapping[str, Any]
+    actor: str
+    person: str
+    roles: frozenset[str]
+
+    @property
+    def at(self) -> str:
+        """Return the signer's own clock, as claimed; empty where the kind has none."""
+        return str(self.predicate.get("at", ""))
+
+
+@dataclass(frozen=True)
+class Record:
+    """All evidence of a ledger up to one verified checkpoint, in order. Complete, or not made."""
+
+    entries: Sequence[Evidence]
+    size: int
+    root: str
+    roots: Mapping[int, str] = field(default_factory=dict)
+    """Tree roots (hex) at the earlier sizes that run statements refer to."""
+    _digests: dict[str, Evidence] = field(default_factory=dict, repr=False, compare=False)
+    _subjects: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)
+    _kinds: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for entry in self.entries:
+            self._digests.setdefault(entry.digest, entry)
+            self._subjects.setdefault(entry.subject.sha256, []).append(entry)
+            self._kinds.setdefault(entry.kind, []).append(entry)
+
+    def __iter__(self) -> Iterator[Evidence]:
+        return iter(self.entries)
+
+    def by_digest(self, digest: str) -> Evidence | None:
+        """Return the entry with that payload digest."""
+        return self._digests.get(digest)
+
+    def of_kind(self, kind: str) -> list[Evidence]:
+        """Return the entries of one kind, in order."""
+        return list(self._kinds.get(kind, ()))
+
+    def about(self, sha256: str, kind: str | None = None) -> list[Evidence]:
+        """Return the entries about one subject, in order."""
+        found = self._subjects.get(sha256, ())
+        return [entry for entry in found if kind is None or entry.kind == kind]
+
+    def latest(self, kind: str, **fields: object) -> Evidence | None:
+        """Return the newest entry of a kind whose predicate has the given values."""
+        for entry in reversed(self._kinds.get(kind, [])):
+            if all(entry.predicate.get(name) == value for name, value in fields.items()):
+                return entry
+        return None

@@ -1,0 +1,196 @@
+"""What must hold, and whether it holds: criteria, and their judgement against the record.
+
+Four rules, all of them in `judge_criterion`:
+
+1. Silence denies: without a result there is no pass.
+2. Every result counts: all results for this subject must satisfy; a second try buries nothing.
+3. A bound is compared with the whole interval: inside is met, outside is not met, else inconclusive.
+4. A result counts only if it was made by a validator, with the sealed evaluator, on the sealed
+   held-out set, after the training ended. Any other is set aside, and silence denies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from custody.core import predicates as kinds
+from custody.core.decision import Ruling, Status
+from custody.core.evidence import Evidence, Record
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One measure, where it is taken, and its bound."""
+
+    id: str
+    klass: str
+    check: str
+    measure: str
+    at: Mapping[str, str | int | float]
+    at_least: float | None
+    at_most: float | None
+    on: str
+    waivable: bool
+    why: str
+
+    @property
+    def asks(self) -> str:
+        """Return the question as people read it."""
+        where = ", ".join(f"{key}={value}" for key, value in sorted(self.at.items()))
+        return f"{self.check}.{self.measure}" + (f" [{where}]" if where else "")
+
+    @property
+    def bound(self) -> str:
+        """Return the bound as people read it."""
+        parts = []
+        if self.at_least is not None:
+            parts.append(f">= {self.at_least:g}")
+        if self.at_most is not None:
+            parts.append(f"<= {self.at_most:g}")
+        return " and ".join(parts)
+
+
+def criteria_of(document: Mapping[str, Any]) -> list[Criterion]:
+    """Expand the sealed document: one criterion with `by` and `depth` asks about each combination.
+
+    Raises `KeyError`, `TypeError` or `ValueError` for a document that was not produced by the linter;
+    callers treat that as evidence that cannot be read.
+    """
+    found: list[Criterion] = []
+    for item in document["criterion"]:
+        check, _, measure = str(item["measure"]).rpartition(".")
+        spots: list[dict[str, Any]] = [dict(item.get("at", {}))]
+        if item.get("by"):
+            names = sorted(item["by"])
+            depth = int(item["depth"])
+            spots = [
+                {"by": "*".join(combination)}
+                for size in range(1, depth + 1)
+                for combination in itertools.combinations(names, size)
+            ]
+        for spot in spots:
+            suffix = f"[{spot['by']}]" if item.get("by") and len(spots) > 1 else ""
+            found.append(
+                Criterion(
+                    id=str(item["id"]) + suffix,
+                    klass=str(item["class"]),
+                    check=check,
+                    measure=measure,
+                    at=spot,
+                    at_least=_number(item.get("at_least")),
+                    at_most=_number(item.get("at_most")),
+                    on=str(item["on"]),
+                    waivable=bool(item["waivable"]),
+                    why=str(item["why"]),
+                )
+            )
+    if not found:
+        raise ValueError("a gate without criteria allows nothing")
+    return found
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"bound {value!r} is not a finite number")
+    return float(value)
+
+
+def judge_criterion(
+    criterion: Criterion, record: Record, subjects: Sequence[str], seal: Evidence, finished: int
+) -> Ruling:
+    """Judge one criterion against all results about `subjects` (each must have at least one).
+
+    `finished` is the ledger index of the training's finish statement; results about the model that
+    are older than that are not about these bytes.
+    """
+    judged: list[tuple[Status, str, int, Mapping[str, Any]]] = []
+    for subject in subjects:
+        set_aside = f"no evidence of {criterion.asks}" + (f" for {subject[:12]}" if len(subjects) > 1 else "")
+        counted = 0
+        for entry in record.about(subject, kinds.CHECK_RESULT):
+            if entry.predicate["check"] != criterion.check or entry.predicate["stage"] == "runtime":
+                continue
+            if objection := _objection(criterion, entry, seal, finished):
+                set_aside = objection
+                continue
+            answer = _answer(criterion, entry)
+            judged.append((*compare(criterion, answer, entry.index), entry.index, answer))
+            counted += 1
+        if not counted:
+            judged.append((Status.UNKNOWN, set_aside, -1, {}))
+    worst = min(judged, key=lambda item: _RANK[item[0]])
+    entries = tuple(sorted({index for _, _, index, _ in judged if index >= 0}))
+    return Ruling(criterion.id, worst[0], worst[1], entries, _shown(worst[3]))
+
+
+_RANK = {Status.NOT_MET: 0, Status.UNKNOWN: 1, Status.INCONCLUSIVE: 2, Status.WAIVED: 3, Status.MET: 4}
+
+
+def _objection(criterion: Criterion, entry: Evidence, seal: Evidence, finished: int) -> str:
+    """Say why a result does not count, or ""."""
+    predicate = entry.predicate
+    if predicate["evaluator"] != seal.predicate["evaluator"]:
+        return f"entry {entry.index} was measured by another evaluator than the sealed one"
+    if criterion.on == "training_data":
+        return ""
+    if "validator" not in entry.roles:
+        return f"entry {entry.index} was not made by a validator"
+    if entry.index < finished:
+        return f"entry {entry.index} is older than the model"
+    if predicate["inputs"].get("held_out") != seal.predicate["held_out"].get("sha256"):
+        return f"entry {entry.index} was measured on another held-out set than the sealed one"
+    if predicate["inputs"].get("seal") != seal.digest:
+        return f"entry {entry.index} was measured under another seal"
+    return ""
+
+
+def _answer(criterion: Criterion, entry: Evidence) -> Mapping[str, Any]:
+    """Find the one measure that was asked for; two answers in one result are none.
+
+    A measure that is unknown as a whole (no `at`, no value) answers every `at` with unknown.
+    """
+    found = []
+    for measure in entry.predicate["measures"]:
+        if not isinstance(measure, Mapping) or measure.get("name") != criterion.measure:
+            continue
+        at = measure.get("at") or {}
+        if at == dict(criterion.at) or (not at and measure.get("value") is None):
+            found.append(measure)
+    if len(found) == 1:
+        return found[0]
+    return {"reason": "the result answers twice" if found else f"the result does not answer {criterion.asks}"}
+
+
+def compare(criterion: Criterion, answer: Mapping[str, Any], index: int) -> tuple[Status, str]:
+    """Compare the bound with the interval, never with the point."""
+    value, low, high, n = (answer.get(name) for name in ("value", "low", "high", "n"))
+    if not (_finite(value) and _finite(low) and _finite(high)) or not isinstance(n, int) or n <= 0:
+        why = answer.get("reason") or "it is not a finite number with an interval"
+        return Status.UNKNOWN, f"{criterion.asks} is unknown in entry {index}: {why}"
+    if not low <= value <= high:
+        return Status.UNKNOWN, f"the interval in entry {index} does not contain its own estimate"
+    shown = f"{value:.4g}" if low == high else f"{value:.4g} (interval {low:.4g} to {high:.4g}, n {n})"
+    text = f"{criterion.asks} is {shown}, asked {criterion.bound}"
+    lower = -math.inf if criterion.at_least is None else criterion.at_least
+    upper = math.inf if criterion.at_most is None else criterion.at_most
+    if lower == -math.inf and upper == math.inf:
+        return Status.UNKNOWN, f"{criterion.id} has no bound"
+    if lower <= low and high <= upper:
+        return Status.MET, text
+    if high < lower or low > upper:
+        return Status.NOT_MET, text
+    return Status.INCONCLUSIVE, text + ": the interval crosses the bound, more rows would settle it"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shown(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: answer.get(name) for name in ("value", "low", "high", "n")} if answer else {}

@@ -1,0 +1,322 @@
+"""The whole judgement of one model: its criteria, and the rules of the process that made it.
+
+`decide` is pure: the record, the model's digest and the moment go in, a `Decision` comes out. It
+reads no clock and no file, and it never raises for a model that fails. `docs/reference/gate.md`
+states each rule in words; `custody_verify` implements the same rules a second time, independently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from custody.core import predicates as kinds
+from custody.core.decision import Decision, Ruling, Status
+from custody.core.evidence import Evidence, Record
+from custody.core.gate import Criterion, criteria_of, judge_criterion
+from custody.core.seed import derive_seed
+from custody.core.subject import use_case_subject
+
+MET, NOT_MET, UNKNOWN = Status.MET, Status.NOT_MET, Status.UNKNOWN
+
+
+def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
+    """Judge the model with sha256 `model` for `use_case` at the moment `at` (ISO 8601, UTC)."""
+    chain = _chain(record, model, use_case)
+    if isinstance(chain, Ruling):
+        return Decision(model, use_case, "", record.size, record.root, at, "separated", (chain,))
+    finish, start, seal = chain
+    policy: Mapping[str, Any] = seal.predicate["policy"]
+    inputs = _inputs(start)
+    try:
+        criteria = criteria_of(seal.predicate["criteria"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        broken = Ruling("process.criteria", UNKNOWN, f"the sealed criteria cannot be read: {error}", (seal.index,))
+        return Decision(model, use_case, seal.digest, record.size, record.root, at, "separated", (broken,))
+    trainers = {start.person, finish.person}
+    rulings = [
+        _sourcing(record, use_case, seal),
+        _risks(record, use_case, at, {seal.person, *trainers}),
+        _sealed_before_training(record, start, seal, inputs),
+        _not_post_hoc(record, seal),
+        _budget(record, seal),
+        _run(policy, start, finish, inputs),
+        _data(record, policy, inputs, at),
+        _separation(record, policy, model, seal, trainers),
+        _standing(record, model, inputs),
+    ]
+    waivers, refused, expiries = _waivers(record, policy, model, use_case, at, criteria, {seal.person, *trainers})
+    if refused:
+        rulings.append(refused)
+    for criterion in criteria:
+        subjects = [model] if criterion.on == "model" else [sha256 for _, sha256 in inputs]
+        ruling = judge_criterion(criterion, record, subjects, seal, finish.index)
+        waiver = waivers.get(criterion.id)
+        if waiver and ruling.status in (Status.NOT_MET, Status.INCONCLUSIVE):
+            reason = f"waived until {waiver.predicate['expires']} by {waiver.person}: {ruling.reason}"
+            entries = tuple(sorted({*ruling.entries, waiver.index}))
+            ruling = Ruling(ruling.id, Status.WAIVED, reason, entries, ruling.answer)
+        rulings.append(ruling)
+    rulings.append(_approvals(record, policy, model, seal, trainers))
+    expiries += _risk_expiries(record, use_case)
+    days, now = policy.get("go_days"), _time(at)
+    if isinstance(days, int) and now is not None:
+        expiries.append((now + timedelta(days=days)).isoformat())
+    assurance = "solo" if policy.get("solo") else "separated"
+    return Decision(
+        model,
+        use_case,
+        seal.digest,
+        record.size,
+        record.root,
+        at,
+        assurance,
+        tuple(rulings),
+        min(expiries, default=""),
+    )
+
+
+def _chain(record: Record, model: str, use_case: str) -> tuple[Evidence, Evidence, Evidence] | Ruling:
+    """Follow finish to start to seal; a ruling when the chain has a gap."""
+    finishes = record.about(model, kinds.TRAINING_FINISH)
+    if not finishes:
+        return Ruling("process.chain", UNKNOWN, "no training run on record ended in this model")
+    if len(finishes) > 1:
+        entries = tuple(entry.index for entry in finishes)
+        return Ruling("process.chain", NOT_MET, "two runs claim to have made the same bytes", entries)
+    finish = finishes[0]
+    start = record.by_digest(kinds.start_of(finish.predicate))
+    if start is None or start.kind != kinds.TRAINING_START or start.index >= finish.index:
+        return Ruling("process.chain", NOT_MET, "the finish statement names no earlier start", (finish.index,))
+    if start.person != finish.person:
+        return Ruling("process.chain", NOT_MET, "start and finish were signed by different persons", (start.index, finish.index))
+    seal = record.by_digest(str(start.predicate["seal"]))
+    if seal is None or seal.kind != kinds.SEAL:
+        return Ruling(
+            "process.sealed_before_training",
+            NOT_MET,
+            f"the run in entry {start.index} was started without sealed criteria; no later seal can mend that",
+            (start.index,),
+        )
+    if not use_case == start.predicate["use_case"] == seal.predicate["use_case"]:
+        return Ruling("process.chain", NOT_MET, "model, run and seal belong to different use cases", (seal.index, start.index))
+    return finish, start, seal
+
+
+def _inputs(start: Evidence) -> list[tuple[str, str]]:
+    return sorted((str(item.get("name")), str(item.get("sha256"))) for item in start.predicate["inputs"])
+
+
+def _sourcing(record: Record, use_case: str, seal: Evidence) -> Ruling:
+    found = [e for e in record.about(use_case_subject(use_case).sha256, kinds.SOURCING) if e.index < seal.index]
+    if not found:
+        return Ruling("process.sourcing", UNKNOWN, "no decision to build, buy or adopt was made before the criteria were sealed")
+    return Ruling("process.sourcing", MET, f"{found[-1].predicate['chosen']} was chosen", (found[-1].index,))
+
+
+def _latest_risks(record: Record, use_case: str) -> dict[str, Evidence]:
+    latest: dict[str, Evidence] = {}
+    for entry in record.about(use_case_subject(use_case).sha256, kinds.RISK):
+        latest[str(entry.predicate["risk"])] = entry
+    return latest
+
+
+def _risks(record: Record, use_case: str, at: str, makers: set[str]) -> Ruling:
+    latest = _latest_risks(record, use_case)
+    if not latest:
+        return Ruling("process.risks", UNKNOWN, "no risk was ever opened: the sourcing decision opens them")
+    entries = tuple(sorted(entry.index for entry in latest.values()))
+    for risk, entry in sorted(latest.items()):
+        status = entry.predicate["status"]
+        if status == "accepted":
+            expires = entry.predicate["expires"]
+            if entry.person in makers:
+                return Ruling("process.risks", NOT_MET, f"risk {risk} was accepted by {entry.person}, who made the model", entries)
+            if not expires or _expired(str(expires), at):
+                return Ruling("process.risks", NOT_MET, f"the acceptance of risk {risk} has expired", entries)
+        elif status != "treated":
+            return Ruling("process.risks", NOT_MET, f"risk {risk} is {status}: {entry.predicate['title']}", entries)
+    return Ruling("process.risks", MET, f"{len(latest)} risks are treated or accepted", entries)
+
+
+def _risk_expiries(record: Record, use_case: str) -> list[str]:
+    accepted = [e for e in _latest_risks(record, use_case).values() if e.predicate["status"] == "accepted"]
+    return [str(entry.predicate["expires"]) for entry in accepted]
+
+
+def _sealed_before_training(record: Record, start: Evidence, seal: Evidence, inputs: list[tuple[str, str]]) -> Ruling:
+    rule = "process.sealed_before_training"
+    entries = (seal.index, start.index)
+    checkpoint = start.predicate["checkpoint"]
+    size, root = checkpoint.get("size"), checkpoint.get("root")
+    if not isinstance(size, int) or not seal.index < size <= start.index:
+        return Ruling(rule, NOT_MET, "the run's checkpoint does not lie between the seal and the start", entries)
+    if record.roots.get(size) != root:
+        return Ruling(rule, NOT_MET, "the run's checkpoint is not one of this ledger", entries)
+    if start.predicate["seed"] != derive_seed(str(root), seal.digest, inputs):
+        return Ruling(rule, NOT_MET, "the run's seed does not follow from its checkpoint and seal", entries)
+    return Ruling(rule, MET, f"sealed in entry {seal.index}, started in entry {start.index}", entries)
+
+
+def _not_post_hoc(record: Record, seal: Evidence) -> Ruling:
+    held_out = seal.predicate["held_out"].get("sha256")
+    before = [
+        entry.index
+        for entry in record.of_kind(kinds.OPENING)
+        if entry.predicate["held_out"] == held_out and entry.index < seal.index
+    ]
+    if before:
+        reason = (
+            f"post-hoc: these criteria were sealed in entry {seal.index}, after the same held-out set had been "
+            f"opened in entry {before[0]}; new criteria need a fresh held-out set"
+        )
+        return Ruling("process.not_post_hoc", NOT_MET, reason, (*before, seal.index))
+    return Ruling("process.not_post_hoc", MET, "the held-out set was unopened when the criteria were sealed", (seal.index,))
+
+
+def _budget(record: Record, seal: Evidence) -> Ruling:
+    held_out = seal.predicate["held_out"].get("sha256")
+    openings = [e.index for e in record.of_kind(kinds.OPENING) if e.predicate["held_out"] == held_out]
+    attempts = [e.index for e in record.of_kind(kinds.TRAINING_START) if e.predicate["seal"] == seal.digest]
+    entries = tuple(sorted([*openings, *attempts]))
+    limits = seal.predicate["criteria"]
+    for what, count, limit in (
+        ("held-out openings", len(openings), limits.get("max_openings")),
+        ("training attempts", len(attempts), limits.get("max_attempts")),
+    ):
+        if not isinstance(limit, int) or count > limit:
+            return Ruling("process.budget", UNKNOWN, f"exhausted: {count} {what}, sealed budget {limit}", entries)
+    return Ruling("process.budget", MET, f"{len(openings)} openings and {len(attempts)} attempts are within budget", entries)
+
+
+def _run(policy: Mapping[str, Any], start: Evidence, finish: Evidence, inputs: list[tuple[str, str]]) -> Ruling:
+    entries = (start.index, finish.index)
+    if trouble := kinds.compromised(finish.predicate):
+        return Ruling("process.run", NOT_MET, f"the run was compromised: {trouble[0]}", entries)
+    if kinds.finished_inputs(finish.predicate) != inputs:
+        return Ruling("process.run", NOT_MET, "the finish statement names other data than the start statement", entries)
+    kind = start.predicate["isolation"].get("kind")
+    if policy.get("isolation") and kind != "bubblewrap":
+        return Ruling("process.run", NOT_MET, f"the policy asks for an isolated run; this one had isolation: {kind}", entries)
+    missing = [name for name in ("code", "environment") if not start.predicate[name]]
+    if missing:
+        return Ruling("process.run", UNKNOWN, f"the run's manifest lacks {' and '.join(missing)}", entries)
+    return Ruling("process.run", MET, f"one run, isolation: {kind}", entries)
+
+
+def _data(record: Record, policy: Mapping[str, Any], inputs: list[tuple[str, str]], at: str) -> Ruling:
+    if not inputs:
+        return Ruling("process.data", UNKNOWN, "the run declared no data")
+    entries: list[int] = []
+    for name, sha256 in inputs:
+        records = record.about(sha256, kinds.DATASET)
+        if not records:
+            return Ruling("process.data", UNKNOWN, f"{name} is not a registered dataset", tuple(entries))
+        found = records[-1]
+        entries.append(found.index)
+        if found.predicate["trust"] not in policy.get("trust", []):
+            reason = f"{name} comes from a source of trust level {found.predicate['trust']!r}"
+            return Ruling("process.data", NOT_MET, reason, tuple(entries))
+        expires = found.predicate.get("source_expires")
+        if expires and _expired(str(expires), at):
+            return Ruling("process.data", NOT_MET, f"the approval of the source of {name} has expired", tuple(entries))
+        if not found.predicate["licence"] or not found.predicate["owner"]:
+            return Ruling("process.data", UNKNOWN, f"{name} has no licence or no owner", tuple(entries))
+    return Ruling("process.data", MET, f"{len(inputs)} registered datasets", tuple(entries))
+
+
+def _separation(record: Record, policy: Mapping[str, Any], model: str, seal: Evidence, trainers: set[str]) -> Ruling:
+    results = [e for e in record.about(model, kinds.CHECK_RESULT) if e.predicate["stage"] == "validation"]
+    validators = {entry.person for entry in results}
+    entries = tuple(sorted({seal.index, *(entry.index for entry in results[:1])}))
+    if policy.get("solo"):
+        return Ruling("process.separation", MET, "solo: one person may play every part, and every report says so", entries)
+    if seal.person in trainers:
+        return Ruling("process.separation", NOT_MET, f"{seal.person} wrote the criteria and trained the model", entries)
+    if both := sorted(validators & (trainers | {seal.person})):
+        return Ruling("process.separation", NOT_MET, f"{both[0]} validated a model of their own", entries)
+    return Ruling("process.separation", MET, "author, trainer and validator are different persons", entries)
+
+
+def _standing(record: Record, model: str, inputs: list[tuple[str, str]]) -> Ruling:
+    retired = record.about(model, kinds.RETIREMENT)
+    if retired:
+        return Ruling("process.standing", NOT_MET, "the model is retired", (retired[0].index,))
+    latest: dict[str, Evidence] = {}
+    for subject in (model, *(sha256 for _, sha256 in inputs)):
+        for entry in record.about(subject, kinds.INCIDENT):
+            latest[str(entry.predicate["incident"])] = entry
+    for incident, entry in sorted(latest.items()):
+        if entry.predicate["status"] != "closed":
+            return Ruling("process.standing", NOT_MET, f"incident {incident} ({entry.predicate['type']}) is open", (entry.index,))
+    return Ruling("process.standing", MET, "no open incident, not retired", tuple(e.index for e in latest.values()))
+
+
+def _waivers(
+    record: Record, policy: Mapping[str, Any], model: str, use_case: str, at: str, criteria: list[Criterion], makers: set[str]
+) -> tuple[dict[str, Evidence], Ruling | None, list[str]]:
+    """Return the waivers that count by criterion id, a ruling when there are too many, and their ends."""
+    waivable = {c.id for c in criteria if c.waivable and c.klass not in policy.get("never_waive", [])}
+    solo = bool(policy.get("solo"))
+    found: dict[str, Evidence] = {}
+    for entry in record.about(model, kinds.WAIVER):
+        criterion, expires = str(entry.predicate["criterion"]), str(entry.predicate["expires"])
+        if entry.predicate["use_case"] != use_case or criterion not in waivable or "approver" not in entry.roles:
+            continue
+        if (entry.person in makers and not solo) or _expired(expires, at):
+            continue
+        if _too_long(entry.at, expires, at, policy.get("waiver_days")):
+            continue
+        found[criterion] = entry
+    if len(found) > int(policy.get("max_waivers", 0)):
+        entries = tuple(sorted(entry.index for entry in found.values()))
+        return {}, Ruling("process.waivers", NOT_MET, f"{len(found)} waivers; the policy allows {policy.get('max_waivers', 0)}", entries), []
+    return found, None, [str(entry.predicate["expires"]) for entry in found.values()]
+
+
+def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evidence, trainers: set[str]) -> Ruling:
+    needed = policy.get("approvals")
+    if not isinstance(needed, int) or needed < 1:
+        return Ruling("process.approvals", UNKNOWN, "the sealed policy does not say how many approvals are needed", (seal.index,))
+    results = record.about(model, kinds.CHECK_RESULT)
+    validators = {e.person for e in results if e.predicate["stage"] == "validation"}
+    last = max((e.index for e in results if e.predicate["stage"] != "runtime"), default=-1)
+    approvals = [e for e in record.about(model, kinds.APPROVAL) if e.predicate["use_case"] == seal.predicate["use_case"]]
+    latest = {entry.person: entry for entry in approvals}
+    for person, entry in sorted(latest.items()):
+        if entry.predicate["verdict"] != "approve":
+            return Ruling("process.approvals", NOT_MET, f"{person} rejected the model: {entry.predicate['reason']}", (entry.index,))
+    barred = set() if policy.get("solo") else trainers | validators | {seal.person}
+    counted = [
+        entry
+        for person, entry in sorted(latest.items())
+        if person not in barred and entry.index > last >= 0 and entry.roles & {"approver", "compliance_officer"}
+    ]
+    entries = tuple(sorted(entry.index for entry in counted))
+    if len(counted) < needed:
+        return Ruling("process.approvals", UNKNOWN, f"pending: {len(counted)} of {needed} approvals by uninvolved persons", entries)
+    return Ruling("process.approvals", MET, f"{len(counted)} persons approved after the last result", entries)
+
+
+def _time(text: str) -> datetime | None:
+    """Read an ISO 8601 moment with a time zone; None when it is not one."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _expired(expires: str, at: str) -> bool:
+    """Tell whether `expires` is not after `at`; what cannot be read has expired."""
+    end, now = _time(expires), _time(at)
+    return end is None or now is None or end <= now
+
+
+def _too_long(made: str, expires: str, at: str, days: object) -> bool:
+    """Tell whether a waiver made at `made` runs longer than allowed, or was made in the future."""
+    start, end, now = _time(made), _time(expires), _time(at)
+    if start is None or end is None or now is None or not isinstance(days, int):
+        return True
+    return start > now or end - start > timedelta(days=days)

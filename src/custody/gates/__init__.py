@@ -1,0 +1,23 @@
+"""Policies as data: what every gate of a tier demands besides its criteria."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return tomllib.loads(resources.files("custody.gates").joinpath("policy.toml").read_text("utf-8"))
+
+
+def policy_of(tier: str, *, solo: bool = False) -> dict[str, Any]:
+    """Return the policy of a tier; it is sealed together with the criteria."""
+    policy = dict(_document()[tier])
+    policy["baseline"] = [dict(item) for item in policy["baseline"]]
+    policy["solo"] = solo
+    if solo:
+        policy["approvals"] = 1
+    return policy
