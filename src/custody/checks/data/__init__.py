@@ -1,0 +1,1 @@
+"""Checks of the data a model is trained and judged on."""

@@ -1,0 +1,1 @@
+"""Checks for training data that was tampered with on purpose."""
