@@ -1,0 +1,1 @@
+"""Does the model treat people alike, whatever group they belong to?"""

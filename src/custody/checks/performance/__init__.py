@@ -1,0 +1,1 @@
+"""Is the model good enough at what it is for?"""
