@@ -35,11 +35,7 @@ def ours() -> list[Path]:
         check=False,
     )
     if listed.returncode:
-        names = [
-            str(path.relative_to(ROOT))
-            for top in ("src", "docs", "tests")
-            for path in (ROOT / top).rglob("*")
-        ]
+        names = [str(path.relative_to(ROOT)) for top in ("src", "docs", "tests") for path in (ROOT / top).rglob("*")]
     else:
         names = listed.stdout.split("\0")
     kinds = {".py", ".md", ".toml", ".sh", ".html", ".css", ".js", ""}
@@ -52,11 +48,7 @@ def offences(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def test_no_module_is_longer_than_one_sitting() -> None:
-    long = {
-        str(path.relative_to(ROOT)): n
-        for path in modules()
-        if (n := len(path.read_text().splitlines())) > LINES
-    }
+    long = {str(path.relative_to(ROOT)): n for path in modules() if (n := len(path.read_text().splitlines())) > LINES}
     assert long == {}
 
 
@@ -66,33 +58,21 @@ def test_no_module_is_named_after_having_no_home() -> None:
 
 
 def test_no_file_names_a_folder_of_somebodys_machine() -> None:
-    found = {
-        str(path.relative_to(ROOT)): lines
-        for path in ours()
-        if (lines := offences(MACHINE, path.read_text()))
-    }
+    found = {str(path.relative_to(ROOT)): lines for path in ours() if (lines := offences(MACHINE, path.read_text()))}
     assert found == {}
 
 
 def test_nothing_is_left_unfinished() -> None:
-    found = {
-        str(path.relative_to(ROOT)): lines
-        for path in ours()
-        if (lines := offences(UNFINISHED, path.read_text()))
-    }
+    found = {str(path.relative_to(ROOT)): lines for path in ours() if (lines := offences(UNFINISHED, path.read_text()))}
     assert found == {}
 
 
-@pytest.mark.parametrize(
-    "line", ["see /home/" + "ann/model.pkl", "cd /wo" + "rk/main", "'/root/" + ".cache'"]
-)
+@pytest.mark.parametrize("line", ["see /home/" + "ann/model.pkl", "cd /wo" + "rk/main", "'/root/" + ".cache'"])
 def test_the_search_for_machine_paths_finds_one(line: str) -> None:
     assert offences(MACHINE, line)
 
 
-@pytest.mark.parametrize(
-    "line", ["https://example.org/home/page", "/usr/lib/x", "a/opt/b", "--bind x /output/model"]
-)
+@pytest.mark.parametrize("line", ["https://example.org/home/page", "/usr/lib/x", "a/opt/b", "--bind x /output/model"])
 def test_the_search_for_machine_paths_leaves_others_alone(line: str) -> None:
     assert not offences(MACHINE, line)
 
@@ -122,9 +102,7 @@ def test_the_verifier_needs_the_standard_library_only() -> None:
     files = sorted((SOURCE / "custody_verify").glob("**/*.py"))
     assert files
     strangers = {
-        path.name: odd
-        for path in files
-        if (odd := imported(path) - set(sys.stdlib_module_names) - {"custody_verify"})
+        path.name: odd for path in files if (odd := imported(path) - set(sys.stdlib_module_names) - {"custody_verify"})
     }
     assert strangers == {}
 

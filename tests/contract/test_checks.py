@@ -135,11 +135,9 @@ def test_its_measures_are_declared_in_range_and_said_once(name: str, kind: str) 
 
 
 @each_check
-def test_what_it_caught_comes_with_a_finding_a_person_can_act_on(name: str) -> None:
-    """A number can only be compared; whoever has to mend the fault needs to read where it is."""
-    findings = measured(name, "caught").findings
-    assert findings
-    for finding in findings:
+@each_example
+def test_its_findings_say_what_and_how_bad(name: str, kind: str) -> None:
+    for finding in measured(name, kind).findings:
         assert finding.severity in SEVERITIES
         assert finding.what.strip()
 
@@ -206,9 +204,7 @@ def test_a_broken_model_is_unknown_or_was_never_asked(name: str, kind: str) -> N
     model = Broken(kind)
     result = check.run(target.having(model=model))
     if model.queries:
-        assert answer_is_unknown(name, result), [
-            measure for measure in result.measures if measure.value is not None
-        ]
+        assert answer_is_unknown(name, result), [measure for measure in result.measures if measure.value is not None]
     else:
         assert json_of(result) == json_of(check.run(built(name, "clean").having(model=None)))
 
@@ -216,11 +212,7 @@ def test_a_broken_model_is_unknown_or_was_never_asked(name: str, kind: str) -> N
 def answer_is_unknown(name: str, result: Result) -> bool:
     """Say whether the measure the example asks about came out as unknown, at its place or as a whole."""
     example = example_of(name)
-    found = [
-        m
-        for m in result.measures
-        if m.name == example.measure and (not m.at or dict(m.at) == dict(example.at))
-    ]
+    found = [m for m in result.measures if m.name == example.measure and (not m.at or dict(m.at) == dict(example.at))]
     return bool(found) and all(measure.value is None and measure.reason.strip() for measure in found)
 
 
