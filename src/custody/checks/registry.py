@@ -81,12 +81,8 @@ class Check:
         if stray:
             return self.unknown(f"the check returned measures it never declared: {', '.join(stray)}")
         answered = {measure.name for measure in result.measures}
-        missing = [
-            Measure.unknown(name, "the check did not answer") for name in self.measures if name not in answered
-        ]
-        return Result(
-            [*(measure.settled() for measure in result.measures), *missing], result.findings, result.details
-        )
+        missing = [Measure.unknown(name, "the check did not answer") for name in self.measures if name not in answered]
+        return Result([*(measure.settled() for measure in result.measures), *missing], result.findings, result.details)
 
     def unknown(self, reason: str) -> Result:
         """Answer every measure with unknown."""
@@ -124,7 +120,9 @@ def registry() -> Mapping[str, Check]:
 
 def vocabulary() -> dict[str, Scale]:
     """Return every measure a criterion may ask for: `check id` + `.` + `measure name`."""
-    return {f"{name}.{measure}": scale for name, found in registry().items() for measure, scale in found.measures.items()}
+    return {
+        f"{name}.{measure}": scale for name, found in registry().items() for measure, scale in found.measures.items()
+    }
 
 
 @cache

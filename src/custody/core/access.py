@@ -38,6 +38,7 @@ class Action(StrEnum):
     OPEN_INCIDENT = "incident.open"
     CLOSE_INCIDENT = "incident.close"
     RETIRE = "retirement.retire"
+    DENY = "access.deny"
 
 
 _R = Role
@@ -61,7 +62,32 @@ GRANTS: Mapping[Action, frozenset[Role]] = {
     Action.OPEN_INCIDENT: frozenset({_R.OPERATOR, _R.SECURITY_MANAGER, _R.VALIDATOR}),
     Action.CLOSE_INCIDENT: frozenset({_R.SECURITY_MANAGER}),
     Action.RETIRE: frozenset({_R.OPERATOR}),
+    Action.DENY: frozenset({_R.CUSTODIAN}),
 }
+
+WRITES: Mapping[Action, frozenset[str]] = {
+    Action.ENROL: frozenset({kinds.ENROLMENT, kinds.USE_CASE}),
+    Action.DECIDE_SOURCE: frozenset({kinds.SOURCING, kinds.RISK}),
+    Action.TREAT_RISK: frozenset({kinds.RISK}),
+    Action.REGISTER_DATA: frozenset({kinds.DATASET}),
+    Action.CHECK_DATA: frozenset({kinds.CHECK_RESULT}),
+    Action.SEAL: frozenset({kinds.SEAL}),
+    Action.APPROVE: frozenset({kinds.APPROVAL}),
+    Action.WAIVE: frozenset({kinds.WAIVER}),
+    Action.DECIDE: frozenset({kinds.DECISION, kinds.ADMISSION}),
+    Action.START_RUN: frozenset({kinds.TRAINING_START, kinds.TRAINING_FINISH, kinds.TRAINING_ABORT}),
+    Action.REPRODUCE: frozenset({kinds.REPRODUCTION}),
+    Action.SCAN: frozenset({kinds.CHECK_RESULT}),
+    Action.VALIDATE: frozenset({kinds.CHECK_RESULT, kinds.OPENING}),
+    Action.DEPLOY: frozenset({kinds.DEPLOYMENT}),
+    Action.LOAD: frozenset(),
+    Action.WATCH: frozenset({kinds.PREDICTIONS, kinds.CHECK_RESULT}),
+    Action.OPEN_INCIDENT: frozenset({kinds.INCIDENT}),
+    Action.CLOSE_INCIDENT: frozenset({kinds.INCIDENT}),
+    Action.RETIRE: frozenset({kinds.RETIREMENT}),
+    Action.DENY: frozenset({kinds.DENIAL}),
+}
+"""Which kinds of statement an action leaves. Readers hold every entry against this table as well."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +107,11 @@ def decide(actor: Actor, action: Action) -> Access:
     needed = " or ".join(sorted(granted)) or "nobody"
     has = ", ".join(sorted(actor.roles)) or "no role"
     return Access(allowed=False, reason=f"{action} needs {needed}; {actor.name} has {has}")
+
+
+def may_write(actor: Actor, kind: str) -> bool:
+    """Tell whether any action open to the actor leaves statements of this kind."""
+    return any(kind in WRITES[action] and actor.roles & roles for action, roles in GRANTS.items())
 
 
 def who_can(actors: Sequence[Actor], action: Action) -> list[tuple[Actor, Access]]:

@@ -95,7 +95,9 @@ class Criteria:
 
 
 def read_criteria(
-    raw: bytes, vocabulary: Mapping[str, MeasureScale], required: Iterable[str] = ("performance", "fairness", "security")
+    raw: bytes,
+    vocabulary: Mapping[str, MeasureScale],
+    required: Iterable[str] = ("performance", "fairness", "security"),
 ) -> Criteria:
     """Parse and lint; never raises for bad content: the defects say what is wrong."""
     if len(raw) > MAX_CRITERIA_BYTES:
@@ -178,7 +180,11 @@ class _Linter:
             entry = self._item(number, item)
             name = str(entry.get("id", ""))
             if name in places:
-                self._say(self.lines.of(number, "id"), "duplicate-id", f"criterion {name!r} exists already, in line {places[name]}")
+                self._say(
+                    self.lines.of(number, "id"),
+                    "duplicate-id",
+                    f"criterion {name!r} exists already, in line {places[name]}",
+                )
             places.setdefault(name, self.lines.of(number))
             items.append(entry)
         if not items:
@@ -223,7 +229,11 @@ class _Linter:
             if key not in self.found:
                 self._say(1, "missing-key", f"{key!r} is missing")
         if document.get("custody", "criteria/1") != "criteria/1":
-            self._say(self._line("custody"), "version", f"{document['custody']!r} is not a version this Custody reads; write \"criteria/1\"")
+            self._say(
+                self._line("custody"),
+                "version",
+                f'{document["custody"]!r} is not a version this Custody reads; write "criteria/1"',
+            )
         if document.get("tier", "high") not in TIERS:
             self._say(self._line("tier"), "unknown-word", f"tier {document['tier']!r} is none of {', '.join(TIERS)}")
         if not 0.8 <= document["confidence"] < 1:
@@ -238,7 +248,9 @@ class _Linter:
             if key != "dataset":
                 self._unknown(key, ["dataset"], self._line(f"held_out.{key}"), "[held_out]")
         if "held_out" in document and not (isinstance(held_out.get("dataset"), str) and held_out["dataset"]):
-            self._say(self._line("held_out"), "missing-key", "[held_out] needs dataset = \"name of a registered dataset\"")
+            self._say(
+                self._line("held_out"), "missing-key", '[held_out] needs dataset = "name of a registered dataset"'
+            )
         return document
 
     def _item(self, number: int, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,7 +290,11 @@ class _Linter:
             if not math.isfinite(entry[key]):
                 self._say(of(number, key), "not-a-number", f"{key} is {entry[key]}, which every or no value satisfies")
         if len(bounds) == 2 and entry["at_least"] > entry["at_most"]:
-            self._say(of(number, "at_most"), "contradiction", f"nothing is at least {entry['at_least']} and at most {entry['at_most']}")
+            self._say(
+                of(number, "at_most"),
+                "contradiction",
+                f"nothing is at least {entry['at_least']} and at most {entry['at_most']}",
+            )
 
     def _measure(self, number: int, entry: dict[str, Any]) -> None:
         of = self.lines.of
@@ -296,12 +312,20 @@ class _Linter:
             if bound is None or not math.isfinite(bound):
                 continue
             if not scale.lowest <= bound <= scale.highest:
-                self._say(of(number, key), "range", f"{key} {bound:g} is outside the measure's range, {scale.lowest:g} to {scale.highest:g}")
+                self._say(
+                    of(number, key),
+                    "range",
+                    f"{key} {bound:g} is outside the measure's range, {scale.lowest:g} to {scale.highest:g}",
+                )
             elif (key == "at_least" and bound == scale.lowest) or (key == "at_most" and bound == scale.highest):
                 self._say(of(number, key), "vacuous", f"{key} {bound:g} is satisfied by every model")
         wrong = "at_most" if scale.better == "higher" else "at_least"
         if wrong in entry and len({"at_least", "at_most"} & set(entry)) == 1:
-            self._say(of(number, wrong), "direction", f"{scale.better} is better for {name}, so {wrong} alone promises nothing")
+            self._say(
+                of(number, wrong),
+                "direction",
+                f"{scale.better} is better for {name}, so {wrong} alone promises nothing",
+            )
         self._place(number, entry, scale)
 
     def _place(self, number: int, entry: dict[str, Any], scale: MeasureScale) -> None:
@@ -316,7 +340,9 @@ class _Linter:
             entry["by"] = sorted(set(by))
             entry.setdefault("depth", min(2, len(entry["by"])))
             if not 1 <= entry["depth"] <= min(3, len(entry["by"])):
-                self._say(of(number, "depth"), "range", f"depth {entry['depth']} is not in 1 to {min(3, len(entry['by']))}")
+                self._say(
+                    of(number, "depth"), "range", f"depth {entry['depth']} is not in 1 to {min(3, len(entry['by']))}"
+                )
                 entry["depth"] = 1
             return
         for key in ("by", "depth"):
@@ -325,7 +351,9 @@ class _Linter:
         given = set(entry.get("at", {}))
         if given != set(scale.at):
             wanted = "{ " + ", ".join(f"{key} = ..." for key in scale.at) + " }" if scale.at else "no 'at'"
-            self._say(of(number, "at"), "missing-key", f"{entry['measure']} needs {'at = ' if scale.at else ''}{wanted}")
+            self._say(
+                of(number, "at"), "missing-key", f"{entry['measure']} needs {'at = ' if scale.at else ''}{wanted}"
+            )
         for key, value in entry.get("at", {}).items():
             if isinstance(value, bool) or not isinstance(value, str | int | float):
                 self._say(of(number, "at"), "type", f"at.{key} must be text or a number")

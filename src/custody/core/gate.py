@@ -169,8 +169,9 @@ def _answer(criterion: Criterion, entry: Evidence) -> Mapping[str, Any]:
 
 def compare(criterion: Criterion, answer: Mapping[str, Any], index: int) -> tuple[Status, str]:
     """Compare the bound with the interval, never with the point."""
-    value, low, high, n = (answer.get(name) for name in ("value", "low", "high", "n"))
-    if not (_finite(value) and _finite(low) and _finite(high)) or not isinstance(n, int) or n <= 0:
+    value, low, high = (_finite(answer.get(name)) for name in ("value", "low", "high"))
+    n = answer.get("n")
+    if value is None or low is None or high is None or not isinstance(n, int) or n <= 0:
         why = answer.get("reason") or "it is not a finite number with an interval"
         return Status.UNKNOWN, f"{criterion.asks} is unknown in entry {index}: {why}"
     if not low <= value <= high:
@@ -188,8 +189,9 @@ def compare(criterion: Criterion, answer: Mapping[str, Any], index: int) -> tupl
     return Status.INCONCLUSIVE, text + ": the interval crosses the bound, more rows would settle it"
 
 
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _finite(value: object) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if number else None  # type: ignore[arg-type]
 
 
 def _shown(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,9 @@ def _chain(record: Record, model: str, use_case: str) -> tuple[Evidence, Evidenc
     if start is None or start.kind != kinds.TRAINING_START or start.index >= finish.index:
         return Ruling("process.chain", NOT_MET, "the finish statement names no earlier start", (finish.index,))
     if start.person != finish.person:
-        return Ruling("process.chain", NOT_MET, "start and finish were signed by different persons", (start.index, finish.index))
+        return Ruling(
+            "process.chain", NOT_MET, "start and finish were signed by different persons", (start.index, finish.index)
+        )
     seal = record.by_digest(str(start.predicate["seal"]))
     if seal is None or seal.kind != kinds.SEAL:
         return Ruling(
@@ -100,7 +102,9 @@ def _chain(record: Record, model: str, use_case: str) -> tuple[Evidence, Evidenc
             (start.index,),
         )
     if not use_case == start.predicate["use_case"] == seal.predicate["use_case"]:
-        return Ruling("process.chain", NOT_MET, "model, run and seal belong to different use cases", (seal.index, start.index))
+        return Ruling(
+            "process.chain", NOT_MET, "model, run and seal belong to different use cases", (seal.index, start.index)
+        )
     return finish, start, seal
 
 
@@ -111,7 +115,9 @@ def _inputs(start: Evidence) -> list[tuple[str, str]]:
 def _sourcing(record: Record, use_case: str, seal: Evidence) -> Ruling:
     found = [e for e in record.about(use_case_subject(use_case).sha256, kinds.SOURCING) if e.index < seal.index]
     if not found:
-        return Ruling("process.sourcing", UNKNOWN, "no decision to build, buy or adopt was made before the criteria were sealed")
+        return Ruling(
+            "process.sourcing", UNKNOWN, "no decision to build, buy or adopt was made before the criteria were sealed"
+        )
     return Ruling("process.sourcing", MET, f"{found[-1].predicate['chosen']} was chosen", (found[-1].index,))
 
 
@@ -132,7 +138,9 @@ def _risks(record: Record, use_case: str, at: str, makers: set[str]) -> Ruling:
         if status == "accepted":
             expires = entry.predicate["expires"]
             if entry.person in makers:
-                return Ruling("process.risks", NOT_MET, f"risk {risk} was accepted by {entry.person}, who made the model", entries)
+                return Ruling(
+                    "process.risks", NOT_MET, f"risk {risk} was accepted by {entry.person}, who made the model", entries
+                )
             if not expires or _expired(str(expires), at):
                 return Ruling("process.risks", NOT_MET, f"the acceptance of risk {risk} has expired", entries)
         elif status != "treated":
@@ -172,7 +180,9 @@ def _not_post_hoc(record: Record, seal: Evidence) -> Ruling:
             f"opened in entry {before[0]}; new criteria need a fresh held-out set"
         )
         return Ruling("process.not_post_hoc", NOT_MET, reason, (*before, seal.index))
-    return Ruling("process.not_post_hoc", MET, "the held-out set was unopened when the criteria were sealed", (seal.index,))
+    return Ruling(
+        "process.not_post_hoc", MET, "the held-out set was unopened when the criteria were sealed", (seal.index,)
+    )
 
 
 def _budget(record: Record, seal: Evidence) -> Ruling:
@@ -187,7 +197,9 @@ def _budget(record: Record, seal: Evidence) -> Ruling:
     ):
         if not isinstance(limit, int) or count > limit:
             return Ruling("process.budget", UNKNOWN, f"exhausted: {count} {what}, sealed budget {limit}", entries)
-    return Ruling("process.budget", MET, f"{len(openings)} openings and {len(attempts)} attempts are within budget", entries)
+    return Ruling(
+        "process.budget", MET, f"{len(openings)} openings and {len(attempts)} attempts are within budget", entries
+    )
 
 
 def _run(policy: Mapping[str, Any], start: Evidence, finish: Evidence, inputs: list[tuple[str, str]]) -> Ruling:
@@ -198,7 +210,9 @@ def _run(policy: Mapping[str, Any], start: Evidence, finish: Evidence, inputs: l
         return Ruling("process.run", NOT_MET, "the finish statement names other data than the start statement", entries)
     kind = start.predicate["isolation"].get("kind")
     if policy.get("isolation") and kind != "bubblewrap":
-        return Ruling("process.run", NOT_MET, f"the policy asks for an isolated run; this one had isolation: {kind}", entries)
+        return Ruling(
+            "process.run", NOT_MET, f"the policy asks for an isolated run; this one had isolation: {kind}", entries
+        )
     missing = [name for name in ("code", "environment") if not start.predicate[name]]
     if missing:
         return Ruling("process.run", UNKNOWN, f"the run's manifest lacks {' and '.join(missing)}", entries)
@@ -231,7 +245,9 @@ def _separation(record: Record, policy: Mapping[str, Any], model: str, seal: Evi
     validators = {entry.person for entry in results}
     entries = tuple(sorted({seal.index, *(entry.index for entry in results[:1])}))
     if policy.get("solo"):
-        return Ruling("process.separation", MET, "solo: one person may play every part, and every report says so", entries)
+        return Ruling(
+            "process.separation", MET, "solo: one person may play every part, and every report says so", entries
+        )
     if seal.person in trainers:
         return Ruling("process.separation", NOT_MET, f"{seal.person} wrote the criteria and trained the model", entries)
     if both := sorted(validators & (trainers | {seal.person})):
@@ -249,12 +265,20 @@ def _standing(record: Record, model: str, inputs: list[tuple[str, str]]) -> Ruli
             latest[str(entry.predicate["incident"])] = entry
     for incident, entry in sorted(latest.items()):
         if entry.predicate["status"] != "closed":
-            return Ruling("process.standing", NOT_MET, f"incident {incident} ({entry.predicate['type']}) is open", (entry.index,))
+            return Ruling(
+                "process.standing", NOT_MET, f"incident {incident} ({entry.predicate['type']}) is open", (entry.index,)
+            )
     return Ruling("process.standing", MET, "no open incident, not retired", tuple(e.index for e in latest.values()))
 
 
 def _waivers(
-    record: Record, policy: Mapping[str, Any], model: str, use_case: str, at: str, criteria: list[Criterion], makers: set[str]
+    record: Record,
+    policy: Mapping[str, Any],
+    model: str,
+    use_case: str,
+    at: str,
+    criteria: list[Criterion],
+    makers: set[str],
 ) -> tuple[dict[str, Evidence], Ruling | None, list[str]]:
     """Return the waivers that count by criterion id, a ruling when there are too many, and their ends."""
     waivable = {c.id for c in criteria if c.waivable and c.klass not in policy.get("never_waive", [])}
@@ -271,22 +295,40 @@ def _waivers(
         found[criterion] = entry
     if len(found) > int(policy.get("max_waivers", 0)):
         entries = tuple(sorted(entry.index for entry in found.values()))
-        return {}, Ruling("process.waivers", NOT_MET, f"{len(found)} waivers; the policy allows {policy.get('max_waivers', 0)}", entries), []
+        return (
+            {},
+            Ruling(
+                "process.waivers",
+                NOT_MET,
+                f"{len(found)} waivers; the policy allows {policy.get('max_waivers', 0)}",
+                entries,
+            ),
+            [],
+        )
     return found, None, [str(entry.predicate["expires"]) for entry in found.values()]
 
 
 def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evidence, trainers: set[str]) -> Ruling:
     needed = policy.get("approvals")
     if not isinstance(needed, int) or needed < 1:
-        return Ruling("process.approvals", UNKNOWN, "the sealed policy does not say how many approvals are needed", (seal.index,))
+        return Ruling(
+            "process.approvals", UNKNOWN, "the sealed policy does not say how many approvals are needed", (seal.index,)
+        )
     results = record.about(model, kinds.CHECK_RESULT)
     validators = {e.person for e in results if e.predicate["stage"] == "validation"}
     last = max((e.index for e in results if e.predicate["stage"] != "runtime"), default=-1)
-    approvals = [e for e in record.about(model, kinds.APPROVAL) if e.predicate["use_case"] == seal.predicate["use_case"]]
+    approvals = [
+        e for e in record.about(model, kinds.APPROVAL) if e.predicate["use_case"] == seal.predicate["use_case"]
+    ]
     latest = {entry.person: entry for entry in approvals}
     for person, entry in sorted(latest.items()):
         if entry.predicate["verdict"] != "approve":
-            return Ruling("process.approvals", NOT_MET, f"{person} rejected the model: {entry.predicate['reason']}", (entry.index,))
+            return Ruling(
+                "process.approvals",
+                NOT_MET,
+                f"{person} rejected the model: {entry.predicate['reason']}",
+                (entry.index,),
+            )
     barred = set() if policy.get("solo") else trainers | validators | {seal.person}
     counted = [
         entry
@@ -295,7 +337,12 @@ def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evid
     ]
     entries = tuple(sorted(entry.index for entry in counted))
     if len(counted) < needed:
-        return Ruling("process.approvals", UNKNOWN, f"pending: {len(counted)} of {needed} approvals by uninvolved persons", entries)
+        return Ruling(
+            "process.approvals",
+            UNKNOWN,
+            f"pending: {len(counted)} of {needed} approvals by uninvolved persons",
+            entries,
+        )
     return Ruling("process.approvals", MET, f"{len(counted)} persons approved after the last result", entries)
 
 

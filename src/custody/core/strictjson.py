@@ -27,8 +27,6 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, what: str = "JSON") -> Any:
         raise InvalidInput(f"{what} is {len(raw)} bytes long; the limit is {max_bytes}")
     if raw.startswith(b"\xef\xbb\xbf"):
         raise InvalidInput(f"{what} starts with a byte-order mark")
-    if _depth(raw) > MAX_DEPTH:
-        raise InvalidInput(f"{what} is nested more than {MAX_DEPTH} levels deep")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -45,7 +43,9 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, what: str = "JSON") -> Any:
         raise InvalidInput(f"{what}: {error}") from None
     except ValueError as error:
         raise InvalidInput(f"{what} cannot be read: {error}") from None
-    _refuse_surrogates(value, what)
+    except RecursionError:
+        raise InvalidInput(f"{what} is nested more than {MAX_DEPTH} levels deep") from None
+    _refuse_depth_and_surrogates(value, what)
     return value
 
 
@@ -131,37 +131,20 @@ def _safe_integer(text: str) -> int:
     return int(text)
 
 
-def _depth(raw: bytes) -> int:
-    """Count the deepest nesting, ignoring brackets inside strings, without recursion."""
-    depth = deepest = 0
-    inside = escaped = False
-    for byte in raw:
-        if inside:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                inside = False
-        elif byte == 0x22:
-            inside = True
-        elif byte in (0x5B, 0x7B):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in (0x5D, 0x7D):
-            depth -= 1
-    return deepest
-
-
-def _refuse_surrogates(value: Any, what: str) -> None:
-    stack = [value]
+def _refuse_depth_and_surrogates(value: Any, what: str) -> None:
+    stack = [(value, 1)]
     while stack:
-        item = stack.pop()
+        item, depth = stack.pop()
         if isinstance(item, str):
-            if any("\ud800" <= char <= "\udfff" for char in item):
-                raise InvalidInput(f"{what} holds a lone surrogate")
-        elif isinstance(item, dict):
-            stack.extend(item)
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
+            try:
+                item.encode()
+            except UnicodeEncodeError:
+                raise InvalidInput(f"{what} holds a lone surrogate") from None
+        elif isinstance(item, dict | list):
+            if depth > MAX_DEPTH:
+                raise InvalidInput(f"{what} is nested more than {MAX_DEPTH} levels deep")
+            if isinstance(item, dict):
+                stack.extend((key, depth + 1) for key in item)
+                stack.extend((child, depth + 1) for child in item.values())
+            else:
+                stack.extend((child, depth + 1) for child in item)

@@ -1,0 +1,121 @@
+"""The ledger's rows in one SQLite file: write-ahead log, full synchronisation, one writer at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from custody.errors import Tampered, Unavailable
+from custody.ledger.log import Head, Row, Sign, Snapshot
+from custody.ledger.merkle import Frontier
+
+WAIT_SECONDS = 30.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (
+    idx INTEGER PRIMARY KEY CHECK (idx >= 0),
+    leaf BLOB NOT NULL CHECK (length(leaf) = 32),
+    envelope BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS checkpoint (
+    size INTEGER PRIMARY KEY CHECK (size >= 0),
+    note TEXT NOT NULL,
+    frontier BLOB NOT NULL
+) STRICT;
+"""
+
+_NEWEST = "SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1"
+
+
+class SqliteStore:
+    """One file; a connection is opened for each operation's thread and kept."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self._path = path
+        if not create and not path.exists():
+            raise Tampered(f"the ledger {path} is gone", hint="restore it from a backup")
+        with self._errors():
+            self._connection = sqlite3.connect(
+                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            if create:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.executescript(_SCHEMA)
+            self._connection.execute("PRAGMA synchronous=FULL")
+
+    def read(self, start: int) -> Snapshot:
+        """Return the newest checkpoint and all stored rows from `start` on, in order, of one moment."""
+        with self._errors():
+            self._connection.execute("BEGIN")
+            try:
+                head = self._connection.execute(_NEWEST).fetchone()
+                rows = self._connection.execute(
+                    "SELECT idx, leaf, envelope FROM entry WHERE idx >= ? ORDER BY idx", (start,)
+                ).fetchall()
+            finally:
+                self._connection.execute("COMMIT")
+        return Snapshot(_head(head), [Row(index, leaf, envelope) for index, leaf, envelope in rows])
+
+    def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
+        """Append (leaf, envelope) pairs and their checkpoint in one durable transaction."""
+        with self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                found = self._connection.execute(_NEWEST).fetchone()
+                before = _head(found)
+                frontier = before.frontier if before else Frontier()
+                first = frontier.size
+                after = frontier.extend(leaf for leaf, _ in rows)
+                self._connection.executemany(
+                    "INSERT INTO entry (idx, leaf, envelope) VALUES (?, ?, ?)",
+                    [(first + offset, leaf, envelope) for offset, (leaf, envelope) in enumerate(rows)],
+                )
+                note = sign(after)
+                self._connection.execute(
+                    "INSERT INTO checkpoint (size, note, frontier) VALUES (?, ?, ?)",
+                    (after.size, note, after.to_bytes()),
+                )
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return first, Head(note, after)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Say in Custody's words what SQLite says in its own."""
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise Tampered(f"the ledger's rows do not fit its checkpoint: {error}") from None
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "no such table" in text:
+                raise Tampered(f"{self._path} is not a ledger: {text}") from None
+            hints = {
+                "locked": "another command is writing; try again",
+                "full": "free some space, then repeat the command; what was acknowledged is safe",
+                "readonly": "the folder or the file is read-only; make it writable",
+                "unable to open": "check that the folder exists and is readable and writable",
+            }
+            hint = next((advice for word, advice in hints.items() if word in text), "try again")
+            raise Unavailable(f"the ledger {self._path} cannot be used: {text}", hint=hint) from None
+        except sqlite3.DatabaseError as error:
+            raise Tampered(f"{self._path} is damaged: {error}", hint="restore it from a backup") from None
+
+
+def _head(found: tuple[int, str, bytes] | None) -> Head | None:
+    if found is None:
+        return None
+    size, note, frontier = found
+    try:
+        return Head(note, Frontier.from_bytes(size, frontier))
+    except ValueError as error:
+        raise Tampered(f"the checkpoint of size {size} is damaged: {error}") from None

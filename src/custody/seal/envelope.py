@@ -1,0 +1,90 @@
+"""A signed statement: DSSE in a sigstore bundle v0.3, signed with ECDSA P-256.
+
+DSSE: https://github.com/secure-systems-lab/dsse/blob/master/protocol.md. The signature covers the
+payload's bytes as they are; nothing is parsed, sorted or written anew between signing and checking.
+The identity of a statement is the sha256 of its payload, never of the envelope: ECDSA signatures
+can be altered without becoming invalid.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+from custody.core import strictjson
+from custody.core.statement import MAX_STATEMENT_BYTES, PAYLOAD_TYPE, Statement
+from custody.errors import InvalidInput
+from custody.seal.keys import Signer, verify_p256
+
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+MAX_ENVELOPE_BYTES = 2 * MAX_STATEMENT_BYTES
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A payload and one signature, not yet verified."""
+
+    payload: bytes
+    keyid: str
+    signature: bytes
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of the payload: the statement's identity."""
+        return hashlib.sha256(self.payload).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Return the sigstore bundle."""
+        return strictjson.dump(
+            {
+                "mediaType": BUNDLE_TYPE,
+                "verificationMaterial": {"publicKey": {"hint": self.keyid}},
+                "dsseEnvelope": {
+                    "payload": base64.b64encode(self.payload).decode(),
+                    "payloadType": PAYLOAD_TYPE,
+                    "signatures": [{"sig": base64.b64encode(self.signature).decode(), "keyid": self.keyid}],
+                },
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Envelope:
+        """Read a bundle strictly: these fields, one signature, one key hint, nothing else."""
+        body = strictjson.parse_object(raw, max_bytes=MAX_ENVELOPE_BYTES, what="envelope")
+        try:
+            if set(body) != {"mediaType", "verificationMaterial", "dsseEnvelope"} or body["mediaType"] != BUNDLE_TYPE:
+                raise InvalidInput("envelope is not a sigstore bundle v0.3 with a DSSE envelope")
+            material, dsse = body["verificationMaterial"], body["dsseEnvelope"]
+            if set(dsse) != {"payload", "payloadType", "signatures"} or dsse["payloadType"] != PAYLOAD_TYPE:
+                raise InvalidInput("envelope does not carry an in-toto statement")
+            if set(material) != {"publicKey"} or set(material["publicKey"]) != {"hint"}:
+                raise InvalidInput("envelope must name its key by a hint")
+            (signature,) = dsse["signatures"]
+            if set(signature) != {"sig", "keyid"} or signature["keyid"] != material["publicKey"]["hint"]:
+                raise InvalidInput("envelope names two different keys")
+            keyid = signature["keyid"]
+            if not isinstance(keyid, str):
+                raise InvalidInput("envelope's key id is not text")
+            payload = strictjson.b64decode(dsse["payload"], what="payload")
+            return cls(payload, keyid, strictjson.b64decode(signature["sig"], what="signature"))
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise InvalidInput("envelope has the wrong shape") from None
+
+    def verify(self, public_key: str) -> Statement:
+        """Return the statement if `public_key` (PEM) signed it; raises `Tampered` otherwise."""
+        verify_p256(public_key, self.signature, pae(self.payload))
+        return Statement.from_bytes(self.payload)
+
+
+def seal(statement: Statement, signer: Signer) -> Envelope:
+    """Sign a statement."""
+    payload = statement.to_bytes()
+    if len(payload) > MAX_STATEMENT_BYTES:
+        raise InvalidInput(f"the statement is {len(payload)} bytes long; the limit is {MAX_STATEMENT_BYTES}")
+    return Envelope(payload, signer.keyid, signer.sign(pae(payload)))
+
+
+def pae(payload: bytes) -> bytes:
+    """Return DSSE's pre-authentication encoding."""
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)

@@ -1,0 +1,218 @@
+"""Keys: ECDSA P-256 for people's statements, Ed25519 for the log's checkpoints.
+
+Private keys are PEM files readable by their owner alone; with a passphrase they are encrypted.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unavailable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+class Signer(Protocol):
+    """Something that signs: a file today, a token or a service tomorrow."""
+
+    @property
+    def keyid(self) -> str:
+        """Return the sha256 of the public key's DER."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an ECDSA P-256 / SHA-256 signature in DER."""
+
+
+class PersonKey:
+    """A P-256 key held in memory."""
+
+    def __init__(self, private: EllipticCurvePrivateKey) -> None:
+        self._private = private
+        self.public = _public_pem(private)
+        self.keyid = keyid_of(self.public)
+
+    @classmethod
+    def generate(cls) -> PersonKey:
+        """Make a new key."""
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        return cls(ec.generate_private_key(ec.SECP256R1()))
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an ECDSA P-256 / SHA-256 signature in DER."""
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        return self._private.sign(message, ec.ECDSA(SHA256()))
+
+    def save(self, path: Path, passphrase: str = "") -> None:
+        """Write the key once, 0600; refuses to overwrite."""
+        _write_private(path, _private_pem(self._private, passphrase))
+
+    @classmethod
+    def load(cls, path: Path, passphrase: str = "") -> PersonKey:
+        """Read a key; raises `NotFound`, `NotPermitted` or `InvalidInput`."""
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        private = _load_private(path, passphrase)
+        if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
+            raise InvalidInput(f"{path} is not a P-256 key")
+        return cls(private)
+
+
+class LogKey:
+    """The log's Ed25519 key; it signs checkpoints and nothing else."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        self._private = private
+        self.public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    @classmethod
+    def generate(cls) -> LogKey:
+        """Make a new key."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return cls(Ed25519PrivateKey.generate())
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an Ed25519 signature, 64 bytes."""
+        return self._private.sign(message)
+
+    def save(self, path: Path, passphrase: str = "") -> None:
+        """Write the key once, 0600; refuses to overwrite."""
+        _write_private(path, _private_pem(self._private, passphrase))
+
+    @classmethod
+    def load(cls, path: Path, passphrase: str = "") -> LogKey:
+        """Read a key; raises `NotFound`, `NotPermitted` or `InvalidInput`."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        private = _load_private(path, passphrase)
+        if not isinstance(private, Ed25519PrivateKey):
+            raise InvalidInput(f"{path} is not an Ed25519 key")
+        return cls(private)
+
+
+def keyid_of(public_pem: str) -> str:
+    """Return the sha256 of the DER inside a public key PEM; refuses anything but P-256."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public = _load_public(public_pem)
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
+def verify_p256(public_pem: str, signature: bytes, message: bytes) -> None:
+    """Raise `Tampered` unless `signature` is by that key over `message`."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        _load_public(public_pem).verify(signature, message, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise Tampered("the signature does not fit the statement") from None
+
+
+def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> None:
+    """Raise `Tampered` unless `signature` is by that raw public key over `message`."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    if public in _SMALL_ORDER:
+        raise Tampered("the log's key is of small order: it would accept forged signatures")
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        raise Tampered("the checkpoint's signature is not by the log's key") from None
+
+
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    )
+)
+"""Encodings of the points of order 1, 2, 4 and 8 (RFC 7748 section 7, Ed25519 form)."""
+
+
+def _load_public(pem: str) -> EllipticCurvePublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        public = load_pem_public_key(pem.encode())
+    except ValueError:
+        raise InvalidInput("this is not a public key in PEM") from None
+    if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        raise InvalidInput("this key is not ECDSA P-256", hint="make one with: custody init person NAME")
+    return public
+
+
+def _public_pem(private: EllipticCurvePrivateKey) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _private_pem(private: EllipticCurvePrivateKey | Ed25519PrivateKey, passphrase: str) -> bytes:
+    from cryptography.hazmat.primitives import serialization as s
+
+    scheme: s.KeySerializationEncryption = (
+        s.BestAvailableEncryption(passphrase.encode()) if passphrase else s.NoEncryption()
+    )
+    return private.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, scheme)
+
+
+def _write_private(path: Path, pem: bytes) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InvalidInput(f"{path} exists already; a key is never overwritten") from None
+    except OSError as error:
+        raise Unavailable(f"cannot write the key {path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _load_private(path: Path, passphrase: str) -> object:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        pem = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"there is no key {path.name} in {path.parent}") from None
+    except OSError as error:
+        raise NotPermitted(f"cannot read the key {path}: {error.strerror}") from None
+    encrypted = b"ENCRYPTED" in pem
+    if encrypted and not passphrase:
+        raise NotPermitted(f"the key {path.name} is encrypted", hint="set CUSTODY_PASSPHRASE")
+    try:
+        return load_pem_private_key(pem, passphrase.encode() if encrypted else None)
+    except (ValueError, TypeError):
+        if encrypted:
+            raise NotPermitted(f"the passphrase does not open {path.name}") from None
+        raise InvalidInput(f"{path} is not a private key in PEM") from None
+
+
+def raw_to_text(public: bytes) -> str:
+    """Write a raw public key as base64."""
+    return base64.b64encode(public).decode()
