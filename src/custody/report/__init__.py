@@ -1,0 +1,1 @@
+"""Pages for people: charts and one self-contained document, drawn with the standard library alone."""
