@@ -1,0 +1,1 @@
+"""Does the model hold against people who want it to fail?"""
