@@ -328,25 +328,35 @@ def lineage(nodes: Sequence[Node], edges: Sequence[tuple[str, str]], title: str)
     depth = _depths(list(known), edges)
     wide, tall, across, down = 158.0, 46.0, 216.0, 62.0
     rows: dict[int, int] = {}
-    place: dict[str, tuple[float, float]] = {}
-    for name in known:
-        row = rows.setdefault(depth[name], 0)
-        rows[depth[name]] = row + 1
-        place[name] = (4 + depth[name] * across, 4 + row * down)
+
+    def seat(layer: int) -> tuple[float, float]:
+        row = rows.setdefault(layer, 0)
+        rows[layer] = row + 1
+        return 4 + layer * across, 4 + row * down
+
+    place = {name: seat(depth[name]) for name in known}
     body = []
     for start, stop in edges:
-        x1, y1 = place[start][0] + wide, place[start][1] + tall / 2
-        x2, y2 = place[stop][0], place[stop][1] + tall / 2
-        bend = (x2 - x1) / 2
-        curve = f"M{x1:.1f} {y1:.1f}C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2 - 3:.1f} {y2:.1f}"
-        body += [path(curve, paint="quiet", width=1.2), circle(x2 - 2, y2, 2.5, fill="quiet")]
+        # An edge over several layers keeps a seat in each, so that it never runs behind a stranger.
+        stations = [place[start], *(seat(layer) for layer in range(depth[start] + 1, depth[stop])), place[stop]]
+        x, y = stations[0][0] + wide, stations[0][1] + tall / 2
+        curve = f"M{x:.1f} {y:.1f}"
+        for x2, y_top in stations[1:]:
+            y2, bend = y_top + tall / 2, (x2 - x) / 2
+            curve += f"C{x + bend:.1f} {y:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}H{x2 + wide:.1f}"
+            x, y = x2 + wide, y2
+        end_x, end_y = stations[-1][0], stations[-1][1] + tall / 2
+        body += [
+            path(curve.rpartition("H")[0], paint="quiet", width=1.2),
+            circle(end_x - 2, end_y, 2.5, fill="quiet"),
+        ]
     for name, (x, y) in place.items():
         node = known[name]
         word = _verdict(node.status) if node.status else ""
         parts = [
             rect(x, y, wide, tall, fill="paper", edge=word or "hair", round_=6),
             text(x + 11, y + 18, short(node.kind, 22), size=10.5),
-            text(x + 11, y + 35, short(node.name, 20), paint="ink", size=12.5, bold=True),
+            text(x + 11, y + 35, short(node.name, 18), paint="ink", size=12.5, bold=True),
         ]
         if word:
             parts.append(text(x + wide - 10, y + 19, f"{GLYPHS[word]} {word}", at="end", paint=word, size=10.5))
