@@ -1,0 +1,1 @@
+"""Reading the record: datasets, results, models and what descends from what. Derived, never stored."""

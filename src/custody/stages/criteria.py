@@ -1,0 +1,123 @@
+"""Criteria: linted, checked for power against the held-out set, sealed before any run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from custody.checks.registry import evaluator_digest, vocabulary
+from custody.core import predicates as kinds
+from custody.core.access import Action
+from custody.core.criteria import Criteria, Defect, read_criteria
+from custody.core.evidence import Evidence, Record
+from custody.core.gate import criteria_of
+from custody.core.subject import use_case_subject
+from custody.desk import Desk
+from custody.errors import InvalidInput, NotFound, OutOfOrder
+from custody.gates import policy_of
+from custody.records.datasets import Reader, dataset, table_of
+
+
+def lint(path: Path) -> Criteria:
+    """Read a criteria file; the defects say what is wrong, with lines."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InvalidInput(f"{path} does not exist", hint="custody gate init writes one to start from") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    tier = _tier(raw)
+    return read_criteria(raw, vocabulary(), policy_of(tier)["required"])
+
+
+def power(criteria: Criteria, root: Path, record: Record, read: Reader) -> list[Defect]:
+    """Say which criteria everything passes, and which this held-out set is too small to prove."""
+    from custody.checks._power import count_held_out, judge_power
+
+    entry = dataset(record, str(criteria.document["held_out"]["dataset"]))
+    table = table_of(root, entry, read)
+    asked = criteria_of(criteria.document)
+    depth = max((len(str(c.at.get("by", "")).split("*")) for c in asked), default=1)
+    counts = count_held_out(table, depth=max(2, depth))
+    confidence = float(criteria.document["confidence"])
+    found: list[Defect] = []
+    for criterion in asked:
+        line = criteria.lines.get(criterion.id.partition("[")[0], 1)
+        by = criterion.at.get("by")
+        if by is not None and str(by) not in counts.groups:
+            known = ", ".join(sorted(counts.groups)) or "none: register the dataset with --sensitive"
+            found.append(Defect(line, "unknown-group", f"{by!r} is not a declared sensitive column; declared: {known}"))
+            continue
+        name = f"{criterion.check}.{criterion.measure}"
+        for defect in judge_power(name, criterion.at, criterion.at_least, criterion.at_most, counts, confidence):
+            found.append(Defect(line, defect.kind, f"{criterion.id}: {defect.message}"))
+    return found
+
+
+def seal(desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Reader) -> Evidence:
+    """Seal the criteria with the policy, the evaluator's digest and the commitment to the held-out set.
+
+    Raises `InvalidInput` with every defect when the file is not fit to be sealed.
+    """
+    criteria = lint(path)
+    if not criteria.defects and criteria.document["use_case"] != use_case:
+        line = Defect(1, "use-case", f"these criteria are for {criteria.document['use_case']!r}, not {use_case!r}")
+        criteria = Criteria(criteria.document, (line,), criteria.lines)
+    record = desk.read()
+    if not criteria.defects:
+        criteria = Criteria(criteria.document, tuple(power(criteria, root, record, read)), criteria.lines)
+    if criteria.defects:
+        raise InvalidInput(
+            f"{path} is not fit to be sealed:\n" + "\n".join(f"  {defect}" for defect in criteria.defects),
+            hint="mend the lines above, then: custody gate lint",
+        )
+    opened = record.latest(kinds.USE_CASE, use_case=use_case)
+    if opened is None:
+        raise NotFound(f"use case {use_case!r} is not on record", hint="custody init")
+    if not [e for e in record.about(use_case_subject(use_case).sha256, kinds.SOURCING)]:
+        raise OutOfOrder("no decision to build, buy or adopt is on record", hint="custody source decide --help")
+    tier = str(criteria.document["tier"])
+    if tier != opened.predicate["tier"]:
+        raise InvalidInput(f"the use case was opened as tier {opened.predicate['tier']}, the criteria say {tier}")
+    held_out = dataset(record, str(criteria.document["held_out"]["dataset"]))
+    policy = policy_of(tier, solo=bool(opened.predicate["solo"]))
+    reserved = sorted({str(item["id"]) for item in policy["baseline"]} & set(criteria.lines))
+    if reserved:
+        raise InvalidInput(f"{', '.join(reserved)} are ids of the policy's own criteria", hint="rename yours")
+    pen = desk.permit(actor, Action.SEAL)
+    return pen.write(
+        use_case_subject(use_case),
+        kinds.SEAL,
+        {
+            "use_case": use_case,
+            "criteria": _with_baseline(criteria.document, policy),
+            "criteria_sha256": criteria.sha256,
+            "policy": policy,
+            "held_out": {
+                "name": held_out.subject.name,
+                "sha256": held_out.subject.sha256,
+                "rows": held_out.predicate["rows"],
+            },
+            "evaluator": evaluator_digest(),
+        },
+    )
+
+
+def current_seal(record: Record, use_case: str) -> Evidence | None:
+    """Return the newest seal of a use case."""
+    return record.latest(kinds.SEAL, use_case=use_case)
+
+
+def _with_baseline(document: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
+    return {**document, "criterion": [*document["criterion"], *policy["baseline"]]}
+
+
+def _tier(raw: bytes) -> str:
+    import tomllib
+
+    try:
+        tier = tomllib.loads(raw.decode("utf-8")).get("tier")
+    except (ValueError, RecursionError):
+        return "high"
+    return tier if tier in ("low", "medium", "high") else "high"

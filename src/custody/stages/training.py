@@ -1,0 +1,448 @@
+"""Training: a sealed run that can only see what was declared, bound to the seal before it begins."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from custody.core import predicates as kinds
+from custody.core.access import Access, Action
+from custody.core.evidence import Evidence, Record
+from custody.core.sandbox import IN, Mount, Outcome, Sandbox, fixed_environment, layout
+from custody.core.seed import derive_seed
+from custody.core.subject import Subject, run_subject
+from custody.desk import Desk, Pen
+from custody.errors import InvalidInput, OutOfOrder, Tampered
+from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
+from custody.records.vault import ModelVault
+from custody.seal.digest import Manifest, copy_verified, describe, fingerprints, verify, walk
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where runs happen: the sandbox, the folders, and the eyes that describe code and environment."""
+
+    root: Path
+    runs: Path
+    staging: Path
+    sandbox: Sandbox
+    vault: ModelVault
+    capture_code: Callable[[Path, Sequence[Path]], dict[str, Any]]
+    capture_environment: Callable[[str], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run: the command, the datasets by name, the output folder, limits and parameters."""
+
+    command: Sequence[str]
+    data: Sequence[str] = ()
+    out: str = "model"
+    time_limit: float = 3600.0
+    memory_limit: int | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    keep: bool = False
+    unsealed: bool = False
+    watch: Callable[[bytes], None] | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended: the model when there is one, the outcome of the command always."""
+
+    run: str
+    outcome: Outcome
+    model: Subject | None
+    evidence: Evidence
+    log: Path
+    isolation: str
+
+
+def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order) -> Finished:
+    """Train under seal. (1) permit, (2) verify and copy, (3) say start, (4) run, (5) say finish.
+
+    Raises `OutOfOrder` without sealed criteria or registered data, `NotPermitted` for the wrong
+    person or for held-out data, `Tampered` when data changed during the run.
+    """
+    if not order.command:
+        raise InvalidInput("there is no command to run", hint="custody run -- python train.py")
+    pen = desk.permit(actor, Action.START_RUN)  # (1)
+    record = desk.read()
+    seal = record.latest(kinds.SEAL, use_case=use_case)
+    if seal is None and not order.unsealed:
+        raise OutOfOrder(
+            "no criteria are sealed; a model trained before its criteria can never be GO",
+            hint="custody gate seal criteria.toml",
+        )
+    if seal is not None and seal.person == pen.actor.person and not desk.solo():
+        desk.deny(pen.actor, Action.START_RUN, Access(allowed=False, reason=f"{seal.person} wrote the criteria"), None)
+    inputs = _inputs(desk, pen, record, seal, order.data)
+    run_id = secrets.token_hex(6)
+    out = _out(workshop, order)
+    with _staged(workshop, run_id, inputs) as staged:  # (2)
+        banned = [workshop.root / str(entry.predicate["path"]) for entry in inputs]
+        code = workshop.capture_code(workshop.root, [*banned, out, workshop.staging])
+        before = {entry.subject.name: fingerprints(workshop.root / str(entry.predicate["path"])) for entry in inputs}
+        reading = desk.reading
+        digests = [(entry.subject.name, entry.subject.sha256) for entry in inputs]
+        root = reading.checkpoint.root.hex()
+        seal_digest = seal.digest if seal else ""
+        seed = derive_seed(root, seal_digest, digests)
+        start = pen.write(  # (3)
+            run_subject(run_id),
+            kinds.TRAINING_START,
+            {
+                "run": run_id,
+                "use_case": use_case,
+                "seal": seal_digest,
+                "checkpoint": {"size": reading.checkpoint.size, "root": root, "note": reading.note},
+                "seed": seed,
+                "command": list(order.command),
+                "out": order.out,
+                "inputs": [{"name": name, "sha256": sha256} for name, sha256 in digests],
+                "code": code,
+                "parameters": dict(order.parameters),
+                "environment": workshop.capture_environment(_python_of(order.command)),
+                "isolation": workshop.sandbox.describe().to_json(),
+            },
+        )
+        log = _folder(workshop.runs / run_id) / "log.txt"
+        (workshop.runs / run_id / "open").write_text(str(out))
+        try:
+            outcome = _run(workshop, order, inputs, staged, code, seed, out, log)  # (4)
+            if not outcome.succeeded:
+                reason = "time limit reached" if outcome.timed_out else f"the command failed: {outcome.hint}"
+                evidence = _abort(pen, start, reason, outcome.exit_code)
+                return Finished(run_id, outcome, None, evidence, log, str(start.predicate["isolation"]["kind"]))
+            trouble = _changed_meanwhile(workshop, inputs, staged, before)
+            return _finish(pen, workshop, use_case, order, start, out, outcome, trouble, log)  # (5)
+        except BaseException as error:
+            if not isinstance(error, Tampered):
+                _abort(pen, start, f"{type(error).__name__}: {str(error)[:200]}", 130)
+            raise
+        finally:
+            if not order.keep:
+                shutil.rmtree(out, ignore_errors=True)
+            (workshop.runs / run_id / "open").unlink(missing_ok=True)
+
+
+def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: Sequence[str]) -> list[Evidence]:
+    """Choose the datasets: those named, or all that were registered for training."""
+    found = [dataset(record, name) for name in dict.fromkeys(names)]
+    if not names:
+        found = [entry for entry in datasets(record) if entry.predicate["purpose"] == "training"]
+    if not found:
+        raise OutOfOrder("no training data is on record", hint="custody data register NAME PATH --help")
+    sealed = seal.predicate["held_out"]["sha256"] if seal else ""
+    policy = seal.predicate["policy"] if seal else {}
+    for entry in found:
+        if entry.subject.sha256 == sealed or entry.predicate["purpose"] == "held_out":
+            reason = f"{entry.subject.name} is held out: no run may read it"
+            desk.deny(pen.actor, Action.START_RUN, Access(allowed=False, reason=reason), None)
+        if policy and entry.predicate["trust"] not in policy["trust"]:
+            raise OutOfOrder(
+                f"{entry.subject.name} comes from a source of trust level {entry.predicate['trust']!r}; "
+                f"the sealed policy takes {', '.join(policy['trust'])}",
+                hint="release it from quarantine by registering it with a higher trust level",
+            )
+    return found
+
+
+def _out(workshop: Workshop, order: Order) -> Path:
+    """Return the output folder, empty; leftovers of a run that was cut short are removed."""
+    out = workshop.root / order.out
+    if Path(order.out).is_absolute() or ".." in Path(order.out).parts or out == workshop.root:
+        raise InvalidInput(f"the output folder {order.out!r} must be a folder below {workshop.root}")
+    for marker in workshop.runs.glob("*/open"):
+        if marker.read_text() == str(out):
+            shutil.rmtree(out, ignore_errors=True)
+            marker.unlink(missing_ok=True)
+    if out.exists() and any(out.iterdir()):
+        raise InvalidInput(
+            f"the output folder {out} is not empty; a run must start with an empty one",
+            hint=f"move {order.out} away, or name another folder with --out",
+        )
+    return out
+
+
+@contextmanager
+def _staged(workshop: Workshop, run_id: str, inputs: Sequence[Evidence]) -> Iterator[dict[str, Path]]:
+    """Copy each dataset while hashing it; what the run reads are the very bytes that were verified."""
+    folder = _folder(workshop.staging) / run_id
+    staged: dict[str, Path] = {}
+    try:
+        for number, entry in enumerate(inputs):
+            place = folder / str(number)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            source = workshop.root / str(entry.predicate["path"])
+            try:
+                copy_verified(source, place, manifest_of(entry.predicate))
+            except (Tampered, InvalidInput):
+                check_bytes(workshop.root, entry)
+                raise
+            staged[entry.subject.name] = place
+        yield staged
+    finally:
+        _discard(folder)
+
+
+def _run(
+    workshop: Workshop,
+    order: Order,
+    inputs: Sequence[Evidence],
+    staged: Mapping[str, Path],
+    code: Mapping[str, Any],
+    seed: int,
+    out: Path,
+    log: Path,
+) -> Outcome:
+    mounts = layout(workshop.root, [(file["path"], file["sha256"]) for file in code["files"]], [], out)
+    for entry in inputs:
+        copy = staged[entry.subject.name]
+        path = str(entry.predicate["path"])
+        whole = workshop.root / path
+        if whole.is_file():
+            copy /= whole.name
+        mounts += [Mount(copy, f"{IN}/{whole.name}"), Mount(copy, path)]
+    return workshop.sandbox.run(
+        list(order.command),
+        mounts=mounts,
+        output=out,
+        work=workshop.root,
+        environment={**fixed_environment(seed=seed), **dict(order.parameters)},
+        time_limit=order.time_limit,
+        log=log,
+        memory_limit=order.memory_limit,
+        watch=order.watch,
+    )
+
+
+def _changed_meanwhile(
+    workshop: Workshop, inputs: Sequence[Evidence], staged: Mapping[str, Path], before: Mapping[str, Any]
+) -> list[str]:
+    """Say what was altered while the run was under way: the private copy, or the original."""
+    trouble: list[str] = []
+    for entry in inputs:
+        name = entry.subject.name
+        if changes := verify(staged[name], manifest_of(entry.predicate)):
+            trouble.append(f"the run's own copy of {name} was altered: {describe(changes)}")
+        source = workshop.root / str(entry.predicate["path"])
+        try:
+            same = fingerprints(source) == before[name]
+            if not same:
+                check_bytes(workshop.root, entry)
+        except (Tampered, InvalidInput) as error:
+            trouble.append(f"the dataset {name} was swapped during the run: {error.message}")
+    return trouble
+
+
+def _finish(
+    pen: Pen,
+    workshop: Workshop,
+    use_case: str,
+    order: Order,
+    start: Evidence,
+    out: Path,
+    outcome: Outcome,
+    trouble: list[str],
+    log: Path,
+) -> Finished:
+    """Take the model into the vault and say what made it, as SLSA provenance."""
+    run_id = str(start.predicate["run"])
+    try:
+        manifest = walk(out)
+    except InvalidInput as error:
+        evidence = _abort(pen, start, f"the run left no usable output: {error.message}", 1)
+        reason = f"the run left no usable output in {order.out}: {error.message}"
+        failed = Outcome(1, False, outcome.seconds, outcome.cpu_seconds, outcome.max_rss, reason)  # noqa: FBT003
+        return Finished(run_id, failed, None, evidence, log, str(start.predicate["isolation"]["kind"]))
+    workshop.vault.put(manifest, {file.path: out / file.path for file in manifest.files})
+    model = Subject(use_case, manifest.sha256)
+    copies = [order.out] if order.keep else []
+    evidence = pen.write(model, kinds.TRAINING_FINISH, _provenance(start, manifest, outcome, trouble, copies, log))
+    if trouble:
+        raise Tampered(
+            f"run {run_id} is compromised: {trouble[0]}",
+            hint="the run is marked for ever; restore the data and run again",
+        )
+    return Finished(run_id, outcome, model, evidence, log, str(start.predicate["isolation"]["kind"]))
+
+
+def _provenance(
+    start: Evidence, manifest: Manifest, outcome: Outcome, trouble: list[str], copies: list[str], log: Path
+) -> dict[str, Any]:
+    """Return SLSA provenance v1 (slsa.dev/spec/v1.0/provenance) with Custody's build type."""
+    said = start.predicate
+    return {
+        "buildDefinition": {
+            "buildType": kinds.BUILD_TYPE,
+            "externalParameters": {"command": said["command"], "parameters": said["parameters"]},
+            "internalParameters": {"run": said["run"], "start": start.digest, "seed": said["seed"]},
+            "resolvedDependencies": [
+                *({"name": f"data:{i['name']}", "digest": {"sha256": i["sha256"]}} for i in said["inputs"]),
+                {"name": "code", "digest": {"sha256": said["code"]["digest"]}},
+                {"name": "packages", "digest": {"sha256": said["environment"]["packages"]["digest"]}},
+            ],
+        },
+        "runDetails": {
+            "builder": {"id": f"urn:custody:sandbox:{said['isolation']['kind']}"},
+            "metadata": {"invocationId": said["run"]},
+            "byproducts": [{"name": "log", "digest": {"sha256": walk(log).files[0].sha256}}],
+            "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in manifest.files],
+            "seconds": round(outcome.seconds, 3),
+            "cpu_seconds": round(outcome.cpu_seconds, 3),
+            "max_rss": outcome.max_rss,
+            "compromised": trouble,
+            "copies": copies,
+        },
+    }
+
+
+def _abort(pen: Pen, start: Evidence, reason: str, exit_code: int) -> Evidence:
+    predicate = {"run": start.predicate["run"], "start": start.digest, "reason": reason, "exit_code": exit_code}
+    return pen.write(start.subject, kinds.TRAINING_ABORT, predicate)
+
+
+def reproduce(
+    desk: Desk,
+    workshop: Workshop,
+    actor: str,
+    run_id: str,
+    *,
+    seed: int | None = None,
+    time_limit: float = 3600.0,
+    tolerance: Callable[[Path, Path], float | None] | None = None,
+    limit: float = 1e-6,
+) -> tuple[str, str, Evidence]:
+    """Run again from the record with the code, data and packages of today, and compare the bytes.
+
+    Returns (verdict, cause, evidence); the verdict is `bit-identical`, `within tolerance` or
+    `diverged`. `tolerance` measures how far two models' answers lie apart when their bytes differ.
+    """
+    pen = desk.permit(actor, Action.REPRODUCE)
+    record = desk.read()
+    start = record.latest(kinds.TRAINING_START, run=run_id)
+    finish = next((e for e in record.of_kind(kinds.TRAINING_FINISH) if start and _starts(e, start)), None)
+    if start is None or finish is None:
+        raise OutOfOrder(f"run {run_id} is not on record as finished", hint="see: custody run list")
+    entries = [dataset(record, str(item["name"])) for item in start.predicate["inputs"]]
+    again = secrets.token_hex(6)
+    out = workshop.staging / again / "out"
+    folder = _folder(workshop.runs / f"{run_id}-again-{again}")
+    wanted = start.predicate["seed"] if seed is None else seed
+    order = Order(
+        list(start.predicate["command"]), out="", time_limit=time_limit, parameters=start.predicate["parameters"]
+    )
+    data = {entry.subject.name: workshop.staging / again / "in" / str(n) for n, entry in enumerate(entries)}
+    differences: list[str] = []
+    try:
+        for entry in entries:
+            place = data[entry.subject.name]
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            copied = copy_verified(workshop.root / str(entry.predicate["path"]), place)
+            if copied.sha256 != entry.subject.sha256:
+                try:
+                    check_bytes(workshop.root, entry)
+                except Tampered as error:
+                    differences.append(f"data: {error.message}")
+        banned = [workshop.root / str(entry.predicate["path"]) for entry in entries]
+        shown = workshop.root / str(start.predicate["out"])
+        code = workshop.capture_code(workshop.root, [*banned, shown, workshop.staging])
+        environment = workshop.capture_environment(_python_of(start.predicate["command"]))
+        differences += _differences(start.predicate, code, environment, wanted)
+        out = shown if not shown.exists() else workshop.root / f"{shown.name}-{again}"
+        outcome = _run(workshop, order, entries, data, code, wanted, out, folder / "log.txt")
+        verdict, cause = "diverged", ""
+        if not outcome.succeeded:
+            cause = f"the command failed this time: {outcome.hint or outcome.exit_code}"
+        elif walk(out).sha256 == finish.subject.sha256:
+            verdict = "bit-identical"
+        else:
+            cause = (
+                differences[0]
+                if differences
+                else "nothing that was recorded differs: the training is not deterministic"
+            )
+            verdict = _within(workshop, finish.subject, out, tolerance, limit) or verdict
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+        _discard(workshop.staging / again)
+    isolation = workshop.sandbox.describe().to_json()
+    evidence = pen.write(
+        finish.subject,
+        kinds.REPRODUCTION,
+        {"run": run_id, "verdict": verdict, "cause": cause, "isolation": isolation, "seed": wanted},
+    )
+    return verdict, cause, evidence
+
+
+def _starts(finish: Evidence, start: Evidence) -> bool:
+    return kinds.start_of(finish.predicate) == start.digest
+
+
+def _within(
+    workshop: Workshop, model: Subject, out: Path, tolerance: Callable[[Path, Path], float | None] | None, limit: float
+) -> str:
+    if tolerance is None or not workshop.vault.has(model.sha256):
+        return ""
+    old = workshop.staging / f"compare-{secrets.token_hex(6)}"
+    try:
+        workshop.vault.materialise(model.sha256, old)
+        distance = tolerance(old, out)
+    finally:
+        _discard(old)
+    return "within tolerance" if distance is not None and distance <= limit else ""
+
+
+def _differences(
+    said: Mapping[str, Any], code: Mapping[str, Any], environment: Mapping[str, Any], seed: int
+) -> list[str]:
+    """Name what is not as it was: seed, code, packages, interpreter, machine."""
+    found: list[str] = []
+    if seed != said["seed"]:
+        found.append(f"seed: {said['seed']} then, {seed} now")
+    then = {file["path"]: file["sha256"] for file in said["code"]["files"]}
+    now = {file["path"]: file["sha256"] for file in code["files"]}
+    found += [f"code: {path} differs" for path in sorted(then.keys() | now.keys()) if then.get(path) != now.get(path)]
+    old = {p["name"]: p["version"] for p in said["environment"]["packages"]["list"]}
+    new = {p["name"]: p["version"] for p in environment["packages"]["list"]}
+    found += [
+        f"library: {name} {old.get(name, 'absent')} then, {new.get(name, 'absent')} now"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    for part in ("python", "machine"):
+        for key, value in said["environment"][part].items():
+            if environment[part].get(key) != value:
+                found.append(f"{part}: {key} {value} then, {environment[part].get(key)} now")
+    return found
+
+
+def _python_of(command: Sequence[str]) -> str:
+    """Return the interpreter to describe: the command's own when it is a Python, else this one."""
+    import sys
+
+    name = Path(command[0]).name if command else ""
+    if name.startswith("python") and (found := shutil.which(command[0])):
+        return found
+    return sys.executable
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _discard(folder: Path) -> None:
+    """Remove a private copy; its files are read-only, its folders must become writable first."""
+    if not folder.exists():
+        return
+    for place in [folder, *folder.rglob("*")]:
+        if place.is_dir() and not place.is_symlink():
+            place.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
