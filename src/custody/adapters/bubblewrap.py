@@ -1,0 +1,513 @@
+"""Sealed runs by bubblewrap: empty namespaces, read-only inputs, one writable folder, a system call filter.
+
+What a run cannot do inside: reach a host or a socket, see another process, read a file that was not
+declared, write anywhere but its output folder and a /tmp that disappears, gain a privilege, make a
+namespace, trace, or use io_uring. Where the kernel or a container forbids namespaces, `detect` returns
+`Bare`, which isolates nothing and says so: whether that may pass is a gate's decision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from custody.adapters import hints, seccomp
+from custody.adapters.environment import interpreter
+from custody.adapters.supervise import LOG_LIMIT, Adopting, Group, Limits, supervise
+from custody.adapters.view import View, copy_verified
+from custody.core.sandbox import (
+    CODE,
+    DEFAULT_OUTPUT_LIMIT,
+    IN,
+    OUT,
+    SITE,
+    Confinement,
+    Mount,
+    Outcome,
+    fixed_environment,
+    is_relative,
+)
+from custody.errors import CustodyError, InvalidInput, Unavailable
+
+_SITECUSTOMIZE = Path(__file__).parent / "inside" / "sitecustomize.py"
+_PYTHON = re.compile(r"python(\d+(\.\d+)*)?t?\Z")
+_SCRATCH = 8 * 1024**3
+"""Bytes that /tmp inside may hold; it lies in memory."""
+
+_SYSTEM_FILES = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "nsswitch.conf")
+_PASSWD = b"custody:x:1000:1000::/tmp:/bin/sh\n"
+_GROUP = b"custody:x:1000:\n"
+_HOSTS = b"127.0.0.1 localhost custody\n::1 localhost custody\n"
+_READY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command made runnable: its words, and what must be visible for it to start."""
+
+    words: tuple[str, ...]
+    python: str
+    folders: tuple[Path, ...]
+    path: str
+    user_base: str
+
+
+class Bubblewrap:
+    """The full seal. `seal` is the filter for system calls; without it the run is recorded as weaker."""
+
+    def __init__(self, program: str = "/usr/bin/bwrap", *, seal: bytes | None = None, devices: Sequence[Path] = ()):
+        self._program = program
+        self._seal = seccomp.build() if seal is None else seal
+        self._devices = tuple(devices)
+
+    def describe(self) -> Confinement:
+        """Return how strong the seal is."""
+        detail = "no network, no host files or processes, read-only inputs, one output folder"
+        if not self._seal:
+            detail += "; no system call filter for this architecture"
+        if self._devices:
+            detail += f"; devices: {', '.join(map(str, self._devices))}"
+        return Confinement("bubblewrap", network=False, seccomp=bool(self._seal), detail=detail)
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        mounts: Sequence[Mount],
+        output: Path,
+        work: Path,
+        environment: Mapping[str, str],
+        time_limit: float,
+        log: Path,
+        memory_limit: int | None = None,
+        output_limit: int = DEFAULT_OUTPUT_LIMIT,
+        watch: Callable[[bytes], None] | None = None,
+    ) -> Outcome:
+        """Run `command` sealed; see `Sandbox.run`."""
+        work, output = Path(os.path.abspath(work)), Path(os.path.abspath(output))
+        program = resolve(command, work)
+        output.mkdir(parents=True, exist_ok=True)
+        limits = Limits(time_limit, memory_limit, output_limit)
+        with View(mounts, work) as view, log.open("wb") as stream, Adopting():
+            view.bind(OUT, output, writable=True)
+            if output.is_relative_to(work):
+                view.bind_relative(output.relative_to(work).as_posix(), output, writable=True)
+            else:
+                view.bind(str(output), output, writable=True)
+            started = self._start(program, view, environment, stream, limits, piped=False)
+            try:
+                outcome = supervise(
+                    started.process, first=started.first, limits=limits, output=output, log=log, watch=watch
+                )
+                reported = started.exit_code()
+            finally:
+                started.close()
+        tail = hints.read_tail(log)
+        if reported is None and not outcome.hint:
+            raise _setup_failure(tail, program)
+        if outcome.exit_code and not outcome.hint:
+            place = hints.Place(work, output, program.python, sealed=True)
+            outcome = replace(outcome, hint=hints.explain(tail, place))
+        return outcome
+
+    def popen(
+        self,
+        command: Sequence[str],
+        *,
+        mounts: Sequence[Mount],
+        environment: Mapping[str, str],
+        log: Path,
+        work: Path | None = None,
+        memory_limit: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a long-lived `command` sealed; see `Sandbox.popen`."""
+        program = resolve(command, work or Path("/"))
+        view = View(mounts, work)
+        try:
+            with log.open("wb") as stream:
+                limits = Limits(0, memory_limit, LOG_LIMIT)
+                started = self._start(program, view, environment, stream, limits, piped=True)
+            started.close()
+        except BaseException:
+            view.close()
+            raise
+        weakref.finalize(started.process, view.close)
+        return started.process
+
+    def _start(
+        self,
+        program: Program,
+        view: View,
+        environment: Mapping[str, str],
+        log: object,
+        limits: Limits,
+        *,
+        piped: bool,
+    ) -> _Started:
+        """Start bubblewrap, wait for its namespaces, set the limits, and let the command begin."""
+        for folder in program.folders:
+            view.bind(str(folder), folder)
+        view.bind(f"{SITE}/sitecustomize.py", _SITECUSTOMIZE)
+        inner = sealed_environment(environment, program, out=OUT, inputs=IN, site=SITE)
+        with contextlib.ExitStack() as handles:
+
+            def data(content: bytes) -> str:
+                handle = os.memfd_create("custody")
+                handles.callback(os.close, handle)
+                os.write(handle, content)
+                os.lseek(handle, 0, os.SEEK_SET)
+                return str(handle)
+
+            status_read, status_write = os.pipe()
+            started = handles.enter_context(contextlib.ExitStack())
+            started.callback(os.close, status_read)
+            writing = handles.enter_context(contextlib.ExitStack())
+            writing.callback(os.close, status_write)
+            block_read, block_write = os.pipe()
+            handles.callback(os.close, block_read)
+            handles.callback(os.close, block_write)
+            words = ["--json-status-fd", str(status_write), "--block-fd", str(block_read)]
+            words += _namespaces()
+            words += _system(data)
+            for device in self._devices:
+                words += ["--dev-bind", str(device), str(device)]
+            for inside, source, writable in view.finish():
+                words += ["--bind" if writable else "--ro-bind", str(source), inside]
+            words += ["--remount-ro", "/", "--chdir", CODE]
+            if self._seal:
+                words += ["--seccomp", data(self._seal)]
+            arguments = data(b"".join(word.encode() + b"\0" for word in words))
+            passed = [int(handle) for handle in {arguments, *_numbers(words)}]
+            process = Group(
+                [self._program, "--args", arguments, "--", *program.words],
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else log,  # type: ignore[arg-type]
+                stderr=log,  # type: ignore[arg-type]
+                env=inner,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=passed,
+                close_fds=True,
+            )
+            try:
+                writing.close()
+                first = _first_process(status_read)
+                if first is not None:
+                    limits.apply(first)
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(block_write, b"go")
+                started.pop_all()
+                return _Started(process, first, status_read)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+
+
+@dataclass
+class _Started:
+    process: Group
+    first: int | None
+    status: int
+
+    def exit_code(self) -> int | None:
+        """Return what bubblewrap reports once it has ended; None when the command never began."""
+        text = b""
+        while piece := os.read(self.status, 65536):
+            text += piece
+        found = re.search(rb'"exit-code": (\d+)', text)
+        return int(found[1]) if found else None
+
+    def close(self) -> None:
+        os.close(self.status)
+
+
+class Bare:
+    """No isolation: a plain process in the real folder, with the same environment, limits and log."""
+
+    def __init__(self, reason: str = "asked for") -> None:
+        self._reason = reason
+
+    def describe(self) -> Confinement:
+        """Say that nothing is isolated, and why."""
+        return Confinement("none", network=True, seccomp=False, detail=f"not isolated: {self._reason}")
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        mounts: Sequence[Mount],
+        output: Path,
+        work: Path,
+        environment: Mapping[str, str],
+        time_limit: float,
+        log: Path,
+        memory_limit: int | None = None,
+        output_limit: int = DEFAULT_OUTPUT_LIMIT,
+        watch: Callable[[bytes], None] | None = None,
+    ) -> Outcome:
+        """Run `command` where it stands; see `Sandbox.run`."""
+        work, output = Path(os.path.abspath(work)), Path(os.path.abspath(output))
+        program = resolve(command, work)
+        output.mkdir(parents=True, exist_ok=True)
+        limits = Limits(time_limit, memory_limit, output_limit)
+        with tempfile.TemporaryDirectory(prefix="custody-home-") as home, log.open("wb") as stream:
+            _verify(mounts, Path(home))
+            process = Group(
+                [_outside(word, mounts) for word in program.words],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                env=self._environment(environment, program, mounts, home, str(output)),
+                cwd=work,
+                start_new_session=True,
+            )
+            limits.apply(process.pid)
+            outcome = supervise(process, first=None, limits=limits, output=output, log=log, watch=watch)
+        if outcome.exit_code and not outcome.hint:
+            place = hints.Place(work, output, program.python, sealed=False)
+            outcome = replace(outcome, hint=hints.explain(hints.read_tail(log), place))
+        return outcome
+
+    def popen(
+        self,
+        command: Sequence[str],
+        *,
+        mounts: Sequence[Mount],
+        environment: Mapping[str, str],
+        log: Path,
+        work: Path | None = None,
+        memory_limit: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a long-lived `command` where it stands; see `Sandbox.popen`."""
+        program = resolve(command, work or Path("/"))
+        home = tempfile.mkdtemp(prefix="custody-home-")
+        _verify(mounts, Path(home))
+        with log.open("wb") as stream:
+            process = Group(
+                [_outside(word, mounts) for word in program.words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stream,
+                env=self._environment(environment, program, mounts, home, ""),
+                cwd=work or home,
+                start_new_session=True,
+            )
+        Limits(0, memory_limit, LOG_LIMIT).apply(process.pid)
+        weakref.finalize(process, shutil.rmtree, home, ignore_errors=True)
+        return process
+
+    def _environment(
+        self, environment: Mapping[str, str], program: Program, mounts: Sequence[Mount], home: str, out: str
+    ) -> dict[str, str]:
+        site = str(_SITECUSTOMIZE.parent)
+        inner = sealed_environment(environment, program, out=out, inputs="", site=site)
+        return {name: _outside(value, mounts) for name, value in inner.items()} | {"HOME": home, "TMPDIR": home}
+
+
+def detect(program: str | None = None) -> Bubblewrap | Bare:
+    """Return the strongest sandbox that works here, tried once; what `Bare.describe` says tells why not."""
+    if sys.platform != "linux":
+        return Bare(f"bubblewrap needs Linux, this is {sys.platform}")
+    found = program or shutil.which("bwrap", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
+    if found is None:
+        return Bare("bubblewrap is not installed (Debian and Fedora: the package bubblewrap)")
+    sandbox = Bubblewrap(found)
+    with tempfile.TemporaryDirectory(prefix="custody-probe-") as folder:
+        place = Path(folder)
+        try:
+            outcome = sandbox.run(
+                ["true"],
+                mounts=[],
+                output=place / "out",
+                work=place,
+                environment={},
+                time_limit=_READY_SECONDS,
+                log=place / "log",
+            )
+        except (CustodyError, OSError) as error:
+            return Bare(f"bubblewrap does not work here: {error}")
+        if not outcome.succeeded:
+            return Bare(f"bubblewrap does not work here: {hints.read_tail(place / 'log').strip()[:300]}")
+    return sandbox
+
+
+def resolve(command: Sequence[str], work: Path) -> Program:
+    """Find the program and the Python environment a command means, as the user's shell would.
+
+    Raises `InvalidInput` when it is empty, not found or not executable.
+    """
+    if not command or not command[0]:
+        raise InvalidInput("no command was given", hint="for example: custody run -- python train.py")
+    word, *rest = command
+    if any("\0" in each for each in command):
+        raise InvalidInput("the command holds a zero byte")
+    found = os.path.abspath(work / word) if "/" in word else shutil.which(word)
+    if found is None or not os.path.isfile(found):
+        raise InvalidInput(f"the command {word!r} was not found")
+    if not os.access(found, os.X_OK):
+        raise InvalidInput(f"{word} is not executable", hint=f"run it by its interpreter: python {word}")
+    own = Path(found).is_relative_to(work)
+    if _PYTHON.match(os.path.basename(found)):
+        python = interpreter(found)
+        first = str(python["executable"])
+    else:
+        python = interpreter(_python_of(found))
+        first = f"{CODE}/{Path(found).relative_to(work)}" if own else found
+    folders = list(_visible(python, work))
+    if not own and not _PYTHON.match(os.path.basename(found)):
+        folders += [Path(found)] if not _within(found, ["/usr", "/bin", *map(str, folders)]) else []
+    binaries = dict.fromkeys([os.path.dirname(str(python["executable"])), "/usr/local/bin", "/usr/bin", "/bin"])
+    user_base = str(python["user_base"]) if _has_user_site(python) else ""
+    return Program((first, *rest), str(python["executable"]), tuple(folders), ":".join(binaries), user_base)
+
+
+def sealed_environment(
+    environment: Mapping[str, str], program: Program, *, out: str, inputs: str, site: str
+) -> dict[str, str]:
+    """Return all variables a run sees: the fixed ones, the caller's, and nothing of the host's."""
+    text = environment.get("CUSTODY_SEED")
+    if text is not None and not re.fullmatch(r"\d{1,20}", text):
+        raise InvalidInput(f"CUSTODY_SEED is {text!r}, not a whole number")
+    seed = None if text is None else int(text)
+    paths = [site, *filter(None, environment.get("PYTHONPATH", "").split(":"))]
+    inner = fixed_environment(seed=seed, threads=len(os.sched_getaffinity(0))) | dict(environment)
+    inner |= {"PATH": program.path, "PYTHONPATH": ":".join(paths)}
+    places = {"CUSTODY_OUT": out, "CUSTODY_IN": inputs, "PYTHONUSERBASE": program.user_base}
+    return inner | {name: value for name, value in places.items() if value}
+
+
+def _namespaces() -> list[str]:
+    return (
+        "--unshare-all --unshare-user --disable-userns --uid 1000 --gid 1000 --hostname custody"
+        " --new-session --die-with-parent --cap-drop ALL"
+    ).split()
+
+
+def _system(data: Callable[[bytes], str]) -> list[str]:
+    """Show the operating system read-only, and of /etc only what programs need to start."""
+    words = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/", name)
+        if path.is_symlink():
+            words += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            words += ["--ro-bind", str(path), str(path)]
+    if Path("/nix/store").is_dir():
+        words += ["--ro-bind", "/nix/store", "/nix/store"]
+    for name in _SYSTEM_FILES:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name, content in (("passwd", _PASSWD), ("group", _GROUP), ("hosts", _HOSTS)):
+        words += ["--perms", "0444", "--ro-bind-data", data(content), f"/etc/{name}"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
+    return [*words, "--size", str(_SCRATCH), "--perms", "1777", "--tmpfs", "/tmp", "--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+
+
+def _visible(python: Mapping[str, object], work: Path) -> list[Path]:
+    """Return the folders of a Python environment that must be visible, and nothing that lies beside it."""
+    home = os.path.dirname(os.path.dirname(os.path.realpath(str(python["executable"]))))
+    prefixes = [str(python["prefix"]), str(python["base_prefix"])]
+    folders: list[Path] = []
+    for prefix in dict.fromkeys([*prefixes, *map(os.path.realpath, prefixes), home]):
+        root = Path(prefix)
+        if _within(prefix, ["/usr", "/nix/store"]):
+            continue
+        # A virtual environment may share its folder with a project, whose data stays hidden.
+        parts = ("bin", "lib", "lib64", "include", "share", "etc", "pyvenv.cfg", "ssl")
+        if (root / "pyvenv.cfg").exists() or work.is_relative_to(root) or len(root.parts) < 3:
+            folders += [root / part for part in parts if (root / part).exists() and root != Path("/")]
+        else:
+            folders.append(root)
+    paths = python["paths"]
+    assert isinstance(paths, list)
+    extra = [
+        path for path in paths if os.path.isdir(path) and not _within(path, ["/usr", "/nix/store", *map(str, folders)])
+    ]
+    own = str(Path(__file__).parents[2])
+    # Folders of packages installed in place. The project's own lie in the view already; Custody is not needed.
+    folders += [
+        Path(path)
+        for path in extra
+        if path != own and not Path(path).is_relative_to(work) and not work.is_relative_to(path)
+    ]
+    if _has_user_site(python):
+        folders.append(Path(str(python["user_site"])))
+    return folders
+
+
+def _has_user_site(python: Mapping[str, object]) -> bool:
+    return python["prefix"] == python["base_prefix"] and os.path.isdir(str(python["user_site"]))
+
+
+def _python_of(found: str) -> str:
+    """Return the interpreter a program's first line names, else the one a user would get by typing `python`."""
+    with open(found, "rb") as stream:
+        words = stream.readline(512).decode("utf-8", "replace").split()
+    named = words[0][2:] if words and words[0].startswith("#!") and len(words[0]) > 2 else ""
+    if _PYTHON.match(os.path.basename(named)) and os.access(named, os.X_OK):
+        return named
+    return shutil.which("python3") or shutil.which("python") or sys.executable
+
+
+def _within(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in roots)
+
+
+def _first_process(status: int) -> int | None:
+    """Read the number of the namespace's first process; None when bubblewrap ended before."""
+    text = b""
+    poll = select.poll()
+    poll.register(status, select.POLLIN)
+    while b"}" not in text:
+        if not poll.poll(_READY_SECONDS * 1000):
+            raise Unavailable("bubblewrap did not start in time")
+        piece = os.read(status, 4096)
+        if not piece:
+            return None
+        text += piece
+    return int(json.loads(text[: text.index(b"}") + 1])["child-pid"])
+
+
+def _setup_failure(tail: str, program: Program) -> CustodyError:
+    lines = [line for line in tail.splitlines() if line.startswith("bwrap: ")]
+    reason = (lines or ["bwrap: it gave no reason"])[-1].removeprefix("bwrap: ")
+    if reason.startswith("execvp"):
+        return InvalidInput(f"the command {program.words[0]!r} cannot be started: {reason}")
+    return Unavailable(f"the sealed run could not be set up: {reason}")
+
+
+def _numbers(words: Sequence[str]) -> set[str]:
+    """Return the descriptors named in bubblewrap's arguments."""
+    taking = {"--json-status-fd", "--block-fd", "--seccomp", "--ro-bind-data"}
+    return {words[place + 1] for place, word in enumerate(words) if word in taking}
+
+
+def _verify(mounts: Sequence[Mount], scratch: Path) -> None:
+    """Compare what has a digest with its digest, once; without isolation nothing holds it in place afterwards."""
+    for number, mount in enumerate(mounts):
+        is_relative(mount.inside)
+        if not mount.source.exists():
+            raise InvalidInput(f"{mount.source} does not exist", hint="check the path given with --data")
+        if mount.sha256:
+            copy = scratch / f"verify-{number}"
+            copy_verified(mount.source, copy, mount.sha256, str(mount.source))
+            copy.unlink()
+
+
+def _outside(word: str, mounts: Sequence[Mount]) -> str:
+    """Translate a path of the sandbox to the host's, for a run without one."""
+    for mount in mounts:
+        if mount.inside.startswith("/") and (word == mount.inside or word.startswith(f"{mount.inside}/")):
+            return str(mount.source) + word[len(mount.inside) :]
+    return word
