@@ -1,7 +1,7 @@
 """Models at rest: encrypted per model, opened only whole and verified, destroyed by destroying the key.
 
     root.key                        the vault's own key; whoever has it and the folder has the models
-    models/<digest>/entry.json      manifest, key commitment, digests of the ciphertexts
+    models/<digest>/entry.json      manifest and commitment to the key
     models/<digest>/key             the model's key, wrapped under the root key
     models/<digest>/<number>.sealed one file of the manifest (C2SP chunked encryption)
     destroyed/<digest>.json         what was destroyed; from the moment this exists the model is gone
@@ -22,14 +22,14 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from custody.core.strictjson import dump, parse_object
-from custody.errors import CustodyError, InvalidInput, NotFound, NotPermitted, Tampered, Unavailable
+from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unavailable
 from custody.seal import cipher
-from custody.seal.digest import NEW_FILE, Change, Manifest, describe, fresh_folder, make_parents
+from custody.seal.digest import NEW_FILE, Change, Manifest, describe, fresh_folder, make_parents, walk
 from custody.seal.files import FOLDER, refusal, sources, write_all, writing
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -91,7 +91,7 @@ class Vault:
         )
 
     def put(self, manifest: Manifest, files: Mapping[str, Path]) -> None:
-        """Encrypt the files of `manifest` under a fresh key; a model that is already there stays as it is.
+        """Encrypt the files of `manifest` under a fresh key; a model that is already there stays.
 
         Raises `InvalidInput` when a file is not given, `Tampered` when one is not what the manifest
         says, `NotPermitted` for a model that was destroyed, `Unavailable` when the disk is full.
@@ -102,6 +102,7 @@ class Vault:
         with self._changing():
             self._refuse_destroyed(manifest.sha256)
             if place.exists():
+                self._opened(manifest.sha256)
                 return
             half = self._tmp / manifest.sha256
             with writing(half):
@@ -120,7 +121,7 @@ class Vault:
 
         Raises `NotFound`, `NotPermitted` when its key was destroyed, `Tampered` when anything differs.
         """
-        manifest, key, _ = self._opened(sha256)
+        manifest, key = self._opened(sha256)
         found = {
             file.path: b"".join(self._decrypted(manifest, number, key)) for number, file in enumerate(manifest.files)
         }
@@ -132,7 +133,7 @@ class Vault:
 
         Raises what `open` raises, and `InvalidInput` when the folder is there and not empty.
         """
-        manifest, key, _ = self._opened(sha256)
+        manifest, key = self._opened(sha256)
         fresh = fresh_folder(folder)
         try:
             found: dict[str, str] = {}
@@ -166,23 +167,19 @@ class Vault:
         """
         place = self._place(sha256)
         with self._changing():
-            begun = self.destroyed(sha256)
-            if begun is None:
-                manifest, _, entry = self._entry(sha256)
-                begun = Destruction(
-                    entry["key_commitment"], entry["sealed"], self._canary(sha256, manifest), canary_after=True
-                )
+            done = self.destroyed(sha256)
+            if done is None:
+                manifest, entry = self._entry(sha256)
+                sealed = self._ciphertexts(manifest)
+                done = Destruction(entry["key_commitment"], sealed, self._canary(sha256), canary_after=True)
                 # The point of no return: after this rename the model counts as destroyed.
-                self._record(sha256, begun)
-            if begun.canary_after:
+                self._record(sha256, done)
+            if done.canary_after:
                 with writing(place / "key"):
                     _shred(place / "key")
-                manifest = self._entry(sha256)[0]
-                begun = Destruction(
-                    begun.key_commitment, begun.ciphertexts, begun.canary_before, self._canary(sha256, manifest)
-                )
-                self._record(sha256, begun)
-            return begun
+                done = replace(done, canary_after=self._canary(sha256))
+                self._record(sha256, done)
+            return done
 
     def _load_root(self) -> bytes:
         path = self._folder / "root.key"
@@ -220,15 +217,14 @@ class Vault:
                 hint="a destroyed model does not come back; a new one needs its own way through the gates",
             )
 
-    def _entry(self, sha256: str) -> tuple[Manifest, Path, dict[str, Any]]:
+    def _entry(self, sha256: str) -> tuple[Manifest, dict[str, Any]]:
         """Read what is written about a model, and hold it against the digest that was asked for."""
         place = self._place(sha256)
         path = place / "entry.json"
         try:
             entry = parse_object(path.read_bytes(), what=str(path))
             manifest = Manifest.from_json(entry["manifest"])
-            sealed = entry["sealed"]
-            sound = set(sealed) == set(manifest.by_path) and isinstance(entry["key_commitment"], str)
+            sound = isinstance(entry["key_commitment"], str)
         except FileNotFoundError:
             if place.is_dir():
                 raise Tampered(f"{path} is missing") from None
@@ -239,7 +235,7 @@ class Vault:
             sound = False
         if not sound or entry.get("format") != cipher.FORMAT or manifest.sha256 != sha256:
             raise Tampered(f"{path} is not what was written for model {sha256[:12]}")
-        return manifest, place, entry
+        return manifest, entry
 
     def _key(self, sha256: str, commitment: str) -> bytes:
         path = self._place(sha256) / "key"
@@ -254,10 +250,10 @@ class Vault:
             raise Tampered(f"the key of model {sha256[:12]} is not the one it was encrypted with")
         return key
 
-    def _opened(self, sha256: str) -> tuple[Manifest, bytes, dict[str, Any]]:
+    def _opened(self, sha256: str) -> tuple[Manifest, bytes]:
         self._refuse_destroyed(sha256)
-        manifest, _, entry = self._entry(sha256)
-        return manifest, self._key(sha256, entry["key_commitment"]), entry
+        manifest, entry = self._entry(sha256)
+        return manifest, self._key(sha256, entry["key_commitment"])
 
     def _decrypted(self, manifest: Manifest, number: int, key: bytes) -> Iterator[bytes]:
         file = manifest.files[number]
@@ -276,10 +272,11 @@ class Vault:
         if changes:
             raise Tampered(f"model {manifest.sha256[:12]} is not what was stored: {describe(changes)}")
 
-    def _canary(self, sha256: str, manifest: Manifest) -> bool:
-        """Try to open the beginning and the end of every file, as a thief with this folder would."""
+    def _canary(self, sha256: str) -> bool:
+        """Try to open the beginning and the end of every file, as a thief of this folder would."""
         try:
-            key = self._key(sha256, self._entry(sha256)[2]["key_commitment"])
+            manifest, entry = self._entry(sha256)
+            key = self._key(sha256, entry["key_commitment"])
             for number, file in enumerate(manifest.files):
                 bound = cipher.context(sha256, file.path, file.size)
                 path = self._place(sha256) / f"{number}.sealed"
@@ -288,20 +285,26 @@ class Vault:
             return False
         return True
 
+    def _ciphertexts(self, manifest: Manifest) -> dict[str, str]:
+        """Digest the ciphertexts that are there."""
+        place = self._place(manifest.sha256)
+        paths = {file.path: place / f"{number}.sealed" for number, file in enumerate(manifest.files)}
+        return {name: walk(path).files[0].sha256 for name, path in paths.items() if path.is_file()}
+
     def _fill(self, half: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
         """Write everything of a model into a folder that nobody looks at yet."""
         key = cipher.new_key()
-        sealed: dict[str, str] = {}
         for number, file in enumerate(manifest.files):
-            plain, closed = hashlib.sha256(), hashlib.sha256()
+            plain = hashlib.sha256()
             bound = cipher.context(manifest.sha256, file.path, file.size)
             path = half / f"{number}.sealed"
+            if files[file.path].is_dir():
+                raise InvalidInput(f"{files[file.path]} is a folder, not the file {file.path}")
             with writing(path):
                 sink = os.open(path, NEW_FILE, 0o600)
             try:
                 for source in sources(files[file.path]):
                     for out in cipher.encrypt_pieces(_passing(source.pieces(), plain), key, bound):
-                        closed.update(out)
                         with writing(path):
                             write_all(sink, out)
                 with writing(path):
@@ -310,12 +313,10 @@ class Vault:
                 os.close(sink)
             if plain.hexdigest() != file.sha256:
                 raise Tampered(f"{file.path} is not what its manifest says; the model was not stored")
-            sealed[file.path] = closed.hexdigest()
         entry = {
             "format": cipher.FORMAT,
             "manifest": manifest.to_json(),
             "key_commitment": cipher.key_commitment(key),
-            "sealed": sealed,
         }
         with writing(half):
             _write_synced(half / "key", cipher.wrap_key(key, self._root, manifest.sha256.encode()))
