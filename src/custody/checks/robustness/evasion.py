@@ -207,7 +207,7 @@ def _strength(space: Space, walk: Walk, success: Success, random: Success, unbou
     elif still:
         why = f"no change of a mutable column moved a score in {space.queries} queries: the model ignores them"
     elif walk.exhaustive:
-        why = f"all combinations of the candidate values were tried; {unbounded:.0%} slip past"
+        why = f"trying all combinations of values frees nobody else; {unbounded:.0%} slip past"
     else:
         why = (
             f"even with every mutable column free only {unbounded:.0%} slip past, "
