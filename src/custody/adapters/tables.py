@@ -57,9 +57,7 @@ _FOREIGN = (
 )
 
 
-def read_table(
-    source: Path | Sequence[Path], name: str, columns: Columns, *, max_bytes: int = 8 << 30
-) -> Table:
+def read_table(source: Path | Sequence[Path], name: str, columns: Columns, *, max_bytes: int = 8 << 30) -> Table:
     """Read a file, a folder of files or a list of files into one table.
 
     A folder gives its tables in sorted order of their names; all must have the same columns. Raises
@@ -83,9 +81,7 @@ def read_table(
     return _table(whole, name, columns)
 
 
-def read_table_bytes(
-    raw: bytes, suffix: str, name: str, columns: Columns, *, max_bytes: int = 8 << 30
-) -> Table:
+def read_table_bytes(raw: bytes, suffix: str, name: str, columns: Columns, *, max_bytes: int = 8 << 30) -> Table:
     """Read one table from bytes that were already verified; `suffix` is the file's, such as `.csv`."""
     if len(raw) > max_bytes:
         raise InvalidInput(f"{name} is {len(raw)} bytes long; the limit is {max_bytes}")
@@ -164,9 +160,7 @@ def _kind(raw: bytes, suffix: str, what: str) -> str:
     promised = KINDS.get(suffix)
     for magic, meaning in _FOREIGN:
         if raw.startswith(magic):
-            raise InvalidInput(
-                f"{what} is {meaning}, not a table", hint="give CSV, TSV, Parquet or JSON lines"
-            )
+            raise InvalidInput(f"{what} is {meaning}, not a table", hint="give CSV, TSV, Parquet or JSON lines")
     if raw.startswith(b"PAR1"):
         seen = "Parquet"
     else:
@@ -194,9 +188,7 @@ def _parquet(raw: bytes, what: str) -> pl.DataFrame:
     width = len(scan.collect_schema())
     if promised * width > MAX_CELLS:
         # A few hundred bytes of run lengths can unpack to more than any memory holds.
-        raise InvalidInput(
-            f"{what} would unpack to {promised} rows of {width} columns; the limit is 2^30 cells"
-        )
+        raise InvalidInput(f"{what} would unpack to {promised} rows of {width} columns; the limit is 2^30 cells")
     frame = pl.read_parquet(io.BytesIO(raw))
     if promised != frame.height:
         raise InvalidInput(f"{what} promises {promised} rows and gives {frame.height}")

@@ -125,9 +125,7 @@ def test_nested_columns_are_refused_by_name() -> None:
 
 
 def test_all_formats_give_the_same_table(tmp_path: Path) -> None:
-    frame = pl.DataFrame(
-        {"a": [1, None, 3], "b": [0.5, 1.5, None], "c": ["x", "y z", None], "d": [True, False, True]}
-    )
+    frame = pl.DataFrame({"a": [1, None, 3], "b": [0.5, 1.5, None], "c": ["x", "y z", None], "d": [True, False, True]})
     (tmp_path / "t.csv").write_text(frame.write_csv())
     (tmp_path / "t.tsv").write_text(frame.write_csv(separator="\t"))
     (tmp_path / "t.parquet").write_bytes(parquet(frame))
