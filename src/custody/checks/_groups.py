@@ -68,8 +68,7 @@ class JointCounts:
         summed = np.zeros((kept.size, outcomes), dtype=np.int64)
         np.add.at(summed, code, self.counts)
         labels = tuple(
-            join_groups([self.attributes[place].groups[self.cells[row, place]] for place in places])
-            for row in first
+            join_groups([self.attributes[place].groups[self.cells[row, place]] for place in places]) for row in first
         )
         return labels, summed
 
@@ -109,9 +108,7 @@ def read_attribute(table: Table, name: str, like: Attribute | None = None) -> At
         raise Unmeasurable(f"{table.name} has no rows")
     numbers = _numbers(column)
     if like is not None:
-        return (
-            _banded(name, _as_numbers(column), like.edges) if like.edges else _named(table, column, numbers)
-        )
+        return _banded(name, _as_numbers(column), like.edges) if like.edges else _named(table, column, numbers)
     if numbers is not None and numbers.drop_nulls().n_unique() > DISTINCT:
         edges = _quartiles(numbers)
         if edges:
@@ -208,9 +205,7 @@ def _named(table: Table, column: pl.Series, numbers: pl.Series | None) -> Attrib
         raise Unmeasurable(f"{table.name}: column {column.name!r} holds {source.dtype}, which names no group")
     values = source.unique()
     if values.len() > MOST_GROUPS:
-        raise Unmeasurable(
-            f"{table.name}: column {column.name!r} has {values.len()} groups, more than {MOST_GROUPS}"
-        )
+        raise Unmeasurable(f"{table.name}: column {column.name!r} has {values.len()} groups, more than {MOST_GROUPS}")
     if numbers is not None:
         names = [MISSING if value is None else _written(value) for value in values.to_list()]
         source, texts = numbers.cast(pl.String), values.cast(pl.String)
@@ -220,9 +215,7 @@ def _named(table: Table, column: pl.Series, numbers: pl.Series | None) -> Attrib
         names = [(value or "").strip() or MISSING for value in texts.to_list()]
     groups = tuple(sorted(set(names)))
     place = {group: code for code, group in enumerate(groups)}
-    known = [
-        (text, place[label]) for text, label in zip(texts.to_list(), names, strict=True) if text is not None
-    ]
+    known = [(text, place[label]) for text, label in zip(texts.to_list(), names, strict=True) if text is not None]
     spelled = pl.Enum([text for text, _ in known])
     code_of = np.asarray([code for _, code in known] or [0], dtype=np.intp)
     physical = source.cast(spelled).to_physical()

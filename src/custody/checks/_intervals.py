@@ -110,18 +110,22 @@ def rate_span(successes: float, trials: float, confidence: float) -> Span:
 
 
 def mean_span(values: Floats, confidence: float) -> Span:
-    """Return the mean of values in [0, 1] with a score interval.
+    """Return the mean of values in [0, 1], shape (rows,), with its interval."""
+    import numpy as np
+
+    mean = float(values.mean())
+    return mean_ends(mean, float(np.square(values - mean).sum()), values.size, confidence)
+
+
+def mean_ends(mean: float, squares: float, rows: float, confidence: float) -> Span:
+    """Return a score interval for a mean in [0, 1], given the sum of squared distances from it.
 
     The spread is taken over the sample and one more value at each end of the range, so that a sample
     of equal values does not claim to know the mean exactly.
     """
-    import numpy as np
-
-    n = values.size
-    mean = float(values.mean())
-    spread = (float(np.square(values - mean).sum()) + mean**2 + (1 - mean) ** 2) / (n + 2)
+    spread = (squares + mean**2 + (1 - mean) ** 2) / (rows + 2)
     # A score interval for a proportion, given the number of coin flips of the same precision.
-    flips = n * max(mean * (1 - mean), 0.25 / n) / spread
+    flips = rows * max(mean * (1 - mean), 0.25 / rows) / spread
     low, high = wilson(mean * flips, flips, confidence)
     return Span(mean, float(low), float(high))
 
@@ -161,12 +165,8 @@ def auc_span(scores: Floats, truth: NDArray[np.int8], confidence: float) -> Span
     m, n = positive.size, negative.size
     if not m or not n:
         raise InvalidInput("the area under a ROC curve needs rows of both classes")
-    beaten = (np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")) / (
-        2 * n
-    )
-    beats = 1 - (
-        np.searchsorted(positive, negative, "left") + np.searchsorted(positive, negative, "right")
-    ) / (2 * m)
+    beaten = (np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")) / (2 * n)
+    beats = 1 - (np.searchsorted(positive, negative, "left") + np.searchsorted(positive, negative, "right")) / (2 * m)
     area = float(beaten.mean())
     variance = float(beaten.var(ddof=1)) / m + float(beats.var(ddof=1)) / n if min(m, n) > 1 else 0.0
     inside = 0.0 < area < 1.0 and variance > 0.0

@@ -74,9 +74,7 @@ def _example(gap: float) -> Target:
         "false_positive_rate_difference": Scale(
             0, 1, "lower", "rate", "Largest difference of the share of negatives called positive.", ("by",)
         ),
-        "equalized_odds_difference": Scale(
-            0, 1, "lower", "rate", "The larger of the two differences above.", ("by",)
-        ),
+        "equalized_odds_difference": Scale(0, 1, "lower", "rate", "The larger of the two differences above.", ("by",)),
     },
     example=Example(
         measure="demographic_parity_difference",

@@ -36,9 +36,7 @@ def _example(shift: float) -> Target:
     truth = np.arange(rows) % 2
     score = np.clip(0.5 + shift * (truth - 0.5) + draw.normal(0, 0.1, rows), 0, 1)
     columns = Columns(target="y", positive="1")
-    return Target(
-        held_out=Table("held-out", pl.DataFrame({"score": score, "y": truth}), columns), model=ScoreColumn()
-    )
+    return Target(held_out=Table("held-out", pl.DataFrame({"score": score, "y": truth}), columns), model=ScoreColumn())
 
 
 @check(
@@ -144,9 +142,7 @@ def _curve(outcomes: Outcomes) -> dict[str, list[float]]:
     }
 
 
-def _calibration(
-    truth: NDArray[np.int8], scores: NDArray[np.float64], confidence: float
-) -> list[dict[str, float]]:
+def _calibration(truth: NDArray[np.int8], scores: NDArray[np.float64], confidence: float) -> list[dict[str, float]]:
     """Return, for ten bands of the score, how often rows were positive; empty bands are left out."""
     import numpy as np
 
