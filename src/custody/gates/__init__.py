@@ -17,6 +17,7 @@ def policy_of(tier: str, *, solo: bool = False) -> dict[str, Any]:
     """Return the policy of a tier; it is sealed together with the criteria."""
     policy = dict(_document()[tier])
     policy["baseline"] = [dict(item) for item in policy["baseline"]]
+    policy["runtime"] = [dict(item) for item in policy["runtime"]]
     policy["solo"] = solo
     if solo:
         policy["approvals"] = 1

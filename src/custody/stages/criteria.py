@@ -50,8 +50,8 @@ def power(criteria: Criteria, root: Path, record: Record, read: Reader) -> list[
             found.append(Defect(line, "unknown-group", f"{by!r} is not a declared sensitive column; declared: {known}"))
             continue
         name = f"{criterion.check}.{criterion.measure}"
-        for defect in judge_power(name, criterion.at, criterion.at_least, criterion.at_most, counts, confidence):
-            found.append(Defect(line, defect.kind, f"{criterion.id}: {defect.message}"))
+        weak = judge_power(name, criterion.at, criterion.at_least, criterion.at_most, counts, confidence)
+        found += [Defect(line, defect.kind, f"{criterion.id}: {defect.message}") for defect in weak]
     return found
 
 
@@ -75,7 +75,7 @@ def seal(desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Re
     opened = record.latest(kinds.USE_CASE, use_case=use_case)
     if opened is None:
         raise NotFound(f"use case {use_case!r} is not on record", hint="custody init")
-    if not [e for e in record.about(use_case_subject(use_case).sha256, kinds.SOURCING)]:
+    if not record.about(use_case_subject(use_case).sha256, kinds.SOURCING):
         raise OutOfOrder("no decision to build, buy or adopt is on record", hint="custody source decide --help")
     tier = str(criteria.document["tier"])
     if tier != opened.predicate["tier"]:

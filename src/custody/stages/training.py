@@ -259,7 +259,7 @@ def _finish(
     except InvalidInput as error:
         evidence = _abort(pen, start, f"the run left no usable output: {error.message}", 1)
         reason = f"the run left no usable output in {order.out}: {error.message}"
-        failed = Outcome(1, False, outcome.seconds, outcome.cpu_seconds, outcome.max_rss, reason)  # noqa: FBT003
+        failed = Outcome(1, False, outcome.seconds, outcome.cpu_seconds, outcome.max_rss, reason)
         return Finished(run_id, failed, None, evidence, log, str(start.predicate["isolation"]["kind"]))
     workshop.vault.put(manifest, {file.path: out / file.path for file in manifest.files})
     model = Subject(use_case, manifest.sha256)

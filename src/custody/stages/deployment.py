@@ -1,0 +1,133 @@
+"""Deployment: a model is handed out only if its whole chain holds, as verified bytes, never as a path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from custody.core import predicates as kinds
+from custody.core.access import Action
+from custody.core.decision import Verdict
+from custody.core.evidence import Evidence, Record
+from custody.core.release import decide as judge
+from custody.core.subject import Subject
+from custody.desk import Desk
+from custody.errors import NotPermitted, OutOfOrder, Tampered
+from custody.records.lineage import chain_of, find_model, open_incidents
+from custody.records.vault import ModelVault
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A model that may run here and now: its name and digest, its admission, and its bytes by file."""
+
+    subject: Subject
+    admission: Evidence
+    files: Mapping[str, bytes]
+
+
+def admit(desk: Desk, vault: ModelVault, actor: str, use_case: str, environment: str, name: str = "") -> Admitted:
+    """Check everything, then decrypt. (1) the ledger, (2) the person, (3) an admission for this digest
+    and environment, (4) the decision behind it, recomputed, (5) its time, (6) no incident, no retirement,
+    no later refusal, (7) the bytes.
+
+    Raises `Tampered` (1, 4, 7), `NotPermitted` (2, 5, 6) or `OutOfOrder` (3).
+    """
+    record = desk.read()  # (1)
+    desk.permit(actor, Action.LOAD)  # (2)
+    record = desk.read()
+    admission = admission_of(record, use_case, environment, name)  # (3)
+    check_decision(desk, record, admission)  # (4)
+    check_standing(record, admission, desk.time())  # (5) (6)
+    return Admitted(admission.subject, admission, vault.open(admission.subject.sha256))  # (7)
+
+
+def deploy(
+    desk: Desk,
+    vault: ModelVault,
+    actor: str,
+    use_case: str,
+    environment: str,
+    name: str = "",
+    folder: Path | None = None,
+) -> tuple[Admitted, Evidence]:
+    """Admit, optionally write the verified bytes into a fresh folder, and record the deployment."""
+    pen = desk.permit(actor, Action.DEPLOY)
+    admitted = admit(desk, vault, actor, use_case, environment, name)
+    copies: list[str] = []
+    if folder is not None:
+        vault.materialise(admitted.subject.sha256, folder)
+        copies.append(str(folder.resolve()))
+    said = pen.write(
+        admitted.subject,
+        kinds.DEPLOYMENT,
+        {
+            "use_case": use_case,
+            "environment": environment,
+            "admission": admitted.admission.digest,
+            "copies": copies,
+        },
+    )
+    return admitted, said
+
+
+def admission_of(record: Record, use_case: str, environment: str, name: str = "") -> Evidence:
+    """Find the newest admission for the environment, of the named model or of any."""
+    wanted = find_model(record, use_case, name).subject.sha256 if name else ""
+    for entry in reversed(record.of_kind(kinds.ADMISSION)):
+        if entry.predicate["use_case"] != use_case or entry.predicate["environment"] != environment:
+            continue
+        if not wanted or entry.subject.sha256 == wanted:
+            return entry
+    what = f"model {wanted[:12]}" if wanted else f"any model of {use_case}"
+    elsewhere = sorted({str(e.predicate["environment"]) for e in record.of_kind(kinds.ADMISSION)})
+    held = f"; admissions exist for: {', '.join(elsewhere)}" if elsewhere else ""
+    raise OutOfOrder(
+        f"there is no admission of {what} to {environment!r}{held}",
+        hint=f"custody gate decide --env {environment}",
+    )
+
+
+def check_decision(desk: Desk, record: Record, admission: Evidence) -> None:
+    """Recompute the decision an admission rests on, over the record as it was then."""
+    said = record.by_digest(str(admission.predicate["decision"]))
+    if said is None or said.kind != kinds.DECISION or said.subject != admission.subject:
+        raise Tampered(f"the admission in entry {admission.index} names no decision about this model")
+    size = said.predicate["size"]
+    frontier = desk.reading.frontiers.get(size)
+    if not isinstance(size, int) or not 0 < size <= said.index or frontier is None:
+        raise Tampered(f"the decision in entry {said.index} does not say what it was based on")
+    then = Record(record.entries[:size], size, frontier.root.hex(), record.roots)
+    again = judge(then, said.subject.sha256, str(said.predicate["use_case"]), said.at)
+    if again.outcome != said.predicate["outcome"] or str(again.verdict) != said.predicate["verdict"]:
+        raise Tampered(
+            f"the decision in entry {said.index} says {said.predicate['verdict']}; the record gives {again.verdict}"
+        )
+    if again.verdict is not Verdict.GO or again.expires != admission.predicate["expires"]:
+        raise Tampered(f"the admission in entry {admission.index} does not follow from its decision")
+
+
+def check_standing(record: Record, admission: Evidence, at: str) -> None:
+    """Raise `NotPermitted` when the admission has ended: by time, incident, retirement or a later refusal."""
+    model = admission.subject
+    expires = str(admission.predicate["expires"])
+    if expires and datetime.fromisoformat(expires) <= datetime.fromisoformat(at):
+        raise NotPermitted(f"the admission of {model.short} expired at {expires}", hint="custody gate decide")
+    if retired := record.about(model.sha256, kinds.RETIREMENT):
+        raise NotPermitted(f"model {model.short} is retired (entry {retired[0].index})")
+    finish = find_model(record, model.name, model.sha256)
+    if incidents := open_incidents(record, [model.sha256, *chain_of(record, finish).inputs]):
+        entry = incidents[-1]
+        raise NotPermitted(
+            f"model {model.short} is quarantined: incident {entry.predicate['incident']} "
+            f"({entry.predicate['type']}) in entry {entry.index}",
+            hint="a security manager closes it: custody incident close",
+        )
+    for later in record.about(model.sha256, kinds.DECISION):
+        if later.index > admission.index and later.predicate["verdict"] != str(Verdict.GO):
+            raise NotPermitted(
+                f"a later decision, in entry {later.index}, is {later.predicate['verdict']}",
+                hint="custody gate show",
+            )

@@ -1,0 +1,87 @@
+"""Release: uninvolved persons approve, the decision is computed, and GO alone admits."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from custody.core import predicates as kinds
+from custody.core.access import Access, Action
+from custody.core.decision import Decision, Verdict
+from custody.core.evidence import Evidence
+from custody.core.release import decide as judge
+from custody.desk import Desk
+from custody.errors import InvalidInput, NotFound, OutOfOrder
+from custody.records.lineage import find_model, sealed_chain_of
+
+
+def approve(desk: Desk, actor: str, use_case: str, name: str, *, reject: bool, reason: str) -> Evidence:
+    """Approve or reject a model; authors, trainers and validators of it are refused, on record."""
+    model = find_model(desk.read(), use_case, name)
+    if reject and len(reason.strip()) < 5:
+        raise InvalidInput("a rejection needs a reason", hint='add --reason "..."')
+    pen = desk.permit(actor, Action.APPROVE, model.subject)
+    verdict = "reject" if reject else "approve"
+    return pen.write(model.subject, kinds.APPROVAL, {"use_case": use_case, "verdict": verdict, "reason": reason})
+
+
+def waive(
+    desk: Desk, actor: str, use_case: str, name: str, criterion: str, *, days: int, reason: str, control: str
+) -> Evidence:
+    """Waive one criterion for some days, with a compensating control; limits are the sealed policy's."""
+    record = desk.read()
+    model = find_model(record, use_case, name)
+    _, seal = sealed_chain_of(record, model)
+    policy = seal.predicate["policy"]
+    asked = {
+        str(item["id"]): bool(item["waivable"]) and item["class"] not in policy["never_waive"]
+        for item in seal.predicate["criteria"]["criterion"]
+    }
+    known = criterion.partition("[")[0]
+    if known not in asked:
+        raise NotFound(f"no criterion {criterion!r} was sealed", hint=f"sealed: {', '.join(sorted(asked))}")
+    pen = desk.permit(actor, Action.WAIVE, model.subject)
+    if not asked[known]:
+        desk.deny(pen.actor, Action.WAIVE, Access(allowed=False, reason=f"{criterion} cannot be waived"), model.subject)
+    if not 1 <= days <= int(policy["waiver_days"]):
+        raise InvalidInput(f"a waiver lasts 1 to {policy['waiver_days']} days under the sealed policy")
+    if len(reason.strip()) < 10 or len(control.strip()) < 10:
+        raise InvalidInput("a waiver needs a reason and a compensating control, in a few words each")
+    at = desk.time()
+    expires = (datetime.fromisoformat(at) + timedelta(days=days)).isoformat()
+    predicate = {
+        "use_case": use_case,
+        "criterion": criterion,
+        "reason": reason,
+        "control": control,
+        "expires": expires,
+        "at": at,
+    }
+    return pen.write(model.subject, kinds.WAIVER, predicate)
+
+
+def decide(
+    desk: Desk, actor: str, use_case: str, name: str = "", environment: str = ""
+) -> tuple[Decision, Evidence, Evidence | None]:
+    """Judge the whole record, record the judgement, and on GO issue an admission for `environment`.
+
+    Nobody can type a verdict: this is `core.release.decide` over the verified record.
+    """
+    record = desk.read()
+    model = find_model(record, use_case, name)
+    pen = desk.permit(actor, Action.DECIDE)
+    record = desk.read()
+    decision = judge(record, model.subject.sha256, use_case, desk.time())
+    said = pen.write(model.subject, kinds.DECISION, decision.to_predicate())
+    if decision.verdict is not Verdict.GO or not environment:
+        return decision, said, None
+    if decision.assurance == "solo" and environment == "production":
+        raise OutOfOrder(
+            "GO, but by one person alone: solo mode admits to every environment except production",
+            hint="enrol an author, a trainer, a validator and two approvers for production",
+        )
+    admission = pen.write(
+        model.subject,
+        kinds.ADMISSION,
+        {"use_case": use_case, "environment": environment, "decision": said.digest, "expires": decision.expires},
+    )
+    return decision, said, admission
