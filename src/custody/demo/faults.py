@@ -33,9 +33,7 @@ def bias_group(
     """
     import polars as pl
 
-    return _relabel(
-        train, pl.col(column) == group, share, seed, f"the frame has no fraud with {column} {group!r}"
-    )
+    return _relabel(train, pl.col(column) == group, share, seed, f"the frame has no fraud with {column} {group!r}")
 
 
 def leak_rows(train: pl.DataFrame, held_out: pl.DataFrame, share: float, seed: int = 0) -> pl.DataFrame:
@@ -52,9 +50,7 @@ def leak_rows(train: pl.DataFrame, held_out: pl.DataFrame, share: float, seed: i
     return pl.concat([kept, stolen]).sort("time", "transaction_id")
 
 
-def add_leaky_feature(
-    train: pl.DataFrame, held_out: pl.DataFrame, seed: int = 0
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def add_leaky_feature(train: pl.DataFrame, held_out: pl.DataFrame, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Add `chargeback_code` to both tables: a fact that the bank learns weeks after the payment.
 
     About 96 % of frauds carry a code other than `none`, and 0.2 % of honest payments do.
@@ -86,10 +82,7 @@ def drift_month(live: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     cents = pl.col("source") == "partner_c"
     return live.with_columns(
         pl.when(cents).then(pl.col("amount") * 100).otherwise(pl.col("amount")).round(2).alias("amount"),
-        pl.when(cents)
-        .then(pl.col("amount_ratio") * 100)
-        .otherwise(pl.col("amount_ratio"))
-        .alias("amount_ratio"),
+        pl.when(cents).then(pl.col("amount_ratio") * 100).otherwise(pl.col("amount_ratio")).alias("amount_ratio"),
         pl.when(turned).then(pl.lit("online")).otherwise(pl.col("channel")).alias("channel"),
     )
 

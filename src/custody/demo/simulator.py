@@ -240,7 +240,7 @@ def _cohort(
     rows = _Payments(*(getattr(rows, name)[order] for name in _Payments.__dataclass_fields__))
     count, gap, ratio = _past(rows)
 
-    inside = rows.minute >= start_day * _DAY
+    inside = (rows.minute >= start_day * _DAY) & (rows.minute < (start_day + days) * _DAY)
     who = rows.customer
     # Microseconds are spelled out here so that no rounding of floats reaches the written time.
     stamp = (int(_EPOCH.timestamp()) + np.floor(rows.minute * 60).astype(np.int64)) * 1_000_000
@@ -274,9 +274,7 @@ def _cohort(
     )
 
 
-def _honest(
-    rng: np.random.Generator, merchants: _Merchants, people: _Customers, opens: int, days: int
-) -> _Payments:
+def _honest(rng: np.random.Generator, merchants: _Merchants, people: _Customers, opens: int, days: int) -> _Payments:
     """Simulate what customers buy themselves in `days` days from day `opens` on."""
     import numpy as np
 
@@ -306,9 +304,7 @@ def _honest(
     return _Payments(customer, minute, amount, merchant, channel, distance, abroad, np.full(n, -1))
 
 
-def _fraud(
-    rng: np.random.Generator, merchants: _Merchants, people: _Customers, opens: int, days: int
-) -> _Payments:
+def _fraud(rng: np.random.Generator, merchants: _Merchants, people: _Customers, opens: int, days: int) -> _Payments:
     """Simulate incidents, each a short burst of payments by a thief on one customer's card.
 
     The number of incidents and their ways are dealt out evenly over regions and sexes, so that chance
@@ -372,9 +368,7 @@ def _hours(rng: np.random.Generator, profile: tuple[int, ...], n: int) -> NDArra
     import numpy as np
 
     weights = np.array(profile, dtype=np.float64)
-    drawn: NDArray[np.float64] = rng.choice(24, n, p=weights / weights.sum()) * 60.0 + rng.uniform(
-        0.0, 60.0, n
-    )
+    drawn: NDArray[np.float64] = rng.choice(24, n, p=weights / weights.sum()) * 60.0 + rng.uniform(0.0, 60.0, n)
     return drawn
 
 
