@@ -6,6 +6,8 @@ namespace, trace, or use io_uring. Where the kernel or a container forbids names
 `Bare`, which isolates nothing and says so: whether that may pass is a gate's decision.
 """
 
+# ruff: noqa: PTH100, PTH115 - text paths, because links must stay links
+
 from __future__ import annotations
 
 import contextlib
@@ -21,9 +23,10 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from custody.adapters import hints, seccomp
-from custody.adapters.environment import interpreter
+from custody.adapters.program import Program, resolve, sealed_environment
 from custody.adapters.supervise import LOG_LIMIT, Adopting, Group, Limits, supervise
 from custody.adapters.view import View, copy_verified
 from custody.core.sandbox import (
@@ -35,13 +38,11 @@ from custody.core.sandbox import (
     Confinement,
     Mount,
     Outcome,
-    fixed_environment,
     is_relative,
 )
 from custody.errors import CustodyError, InvalidInput, Unavailable
 
 _SITECUSTOMIZE = Path(__file__).parent / "inside" / "sitecustomize.py"
-_PYTHON = re.compile(r"python(\d+(\.\d+)*)?t?\Z")
 _SCRATCH = 8 * 1024**3
 """Bytes that /tmp inside may hold; it lies in memory."""
 
@@ -50,17 +51,6 @@ _PASSWD = b"custody:x:1000:1000::/tmp:/bin/sh\n"
 _GROUP = b"custody:x:1000:\n"
 _HOSTS = b"127.0.0.1 localhost custody\n::1 localhost custody\n"
 _READY_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Program:
-    """A command made runnable: its words, and what must be visible for it to start."""
-
-    words: tuple[str, ...]
-    python: str
-    folders: tuple[Path, ...]
-    path: str
-    user_base: str
 
 
 class Bubblewrap:
@@ -150,7 +140,7 @@ class Bubblewrap:
         program: Program,
         view: View,
         environment: Mapping[str, str],
-        log: object,
+        log: IO[bytes],
         limits: Limits,
         *,
         piped: bool,
@@ -192,8 +182,8 @@ class Bubblewrap:
             process = Group(
                 [self._program, "--args", arguments, "--", *program.words],
                 stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if piped else log,  # type: ignore[arg-type]
-                stderr=log,  # type: ignore[arg-type]
+                stdout=subprocess.PIPE if piped else log,
+                stderr=log,
                 env=inner,
                 cwd="/",
                 start_new_session=True,
@@ -343,56 +333,9 @@ def detect(program: str | None = None) -> Bubblewrap | Bare:
     return sandbox
 
 
-def resolve(command: Sequence[str], work: Path) -> Program:
-    """Find the program and the Python environment a command means, as the user's shell would.
-
-    Raises `InvalidInput` when it is empty, not found or not executable.
-    """
-    if not command or not command[0]:
-        raise InvalidInput("no command was given", hint="for example: custody run -- python train.py")
-    word, *rest = command
-    if any("\0" in each for each in command):
-        raise InvalidInput("the command holds a zero byte")
-    found = os.path.abspath(work / word) if "/" in word else shutil.which(word)
-    if found is None or not os.path.isfile(found):
-        raise InvalidInput(f"the command {word!r} was not found")
-    if not os.access(found, os.X_OK):
-        raise InvalidInput(f"{word} is not executable", hint=f"run it by its interpreter: python {word}")
-    own = Path(found).is_relative_to(work)
-    if _PYTHON.match(os.path.basename(found)):
-        python = interpreter(found)
-        first = str(python["executable"])
-    else:
-        python = interpreter(_python_of(found))
-        first = f"{CODE}/{Path(found).relative_to(work)}" if own else found
-    folders = list(_visible(python, work))
-    if not own and not _PYTHON.match(os.path.basename(found)):
-        folders += [Path(found)] if not _within(found, ["/usr", "/bin", *map(str, folders)]) else []
-    binaries = dict.fromkeys([os.path.dirname(str(python["executable"])), "/usr/local/bin", "/usr/bin", "/bin"])
-    user_base = str(python["user_base"]) if _has_user_site(python) else ""
-    return Program((first, *rest), str(python["executable"]), tuple(folders), ":".join(binaries), user_base)
-
-
-def sealed_environment(
-    environment: Mapping[str, str], program: Program, *, out: str, inputs: str, site: str
-) -> dict[str, str]:
-    """Return all variables a run sees: the fixed ones, the caller's, and nothing of the host's."""
-    text = environment.get("CUSTODY_SEED")
-    if text is not None and not re.fullmatch(r"\d{1,20}", text):
-        raise InvalidInput(f"CUSTODY_SEED is {text!r}, not a whole number")
-    seed = None if text is None else int(text)
-    paths = [site, *filter(None, environment.get("PYTHONPATH", "").split(":"))]
-    inner = fixed_environment(seed=seed, threads=len(os.sched_getaffinity(0))) | dict(environment)
-    inner |= {"PATH": program.path, "PYTHONPATH": ":".join(paths)}
-    places = {"CUSTODY_OUT": out, "CUSTODY_IN": inputs, "PYTHONUSERBASE": program.user_base}
-    return inner | {name: value for name, value in places.items() if value}
-
-
 def _namespaces() -> list[str]:
-    return (
-        "--unshare-all --unshare-user --disable-userns --uid 1000 --gid 1000 --hostname custody"
-        " --new-session --die-with-parent --cap-drop ALL"
-    ).split()
+    user = ["--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000"]
+    return ["--unshare-all", *user, "--hostname", "custody", "--new-session", "--die-with-parent", "--cap-drop", "ALL"]
 
 
 def _system(data: Callable[[bytes], str]) -> list[str]:
@@ -412,56 +355,6 @@ def _system(data: Callable[[bytes], str]) -> list[str]:
         words += ["--perms", "0444", "--ro-bind-data", data(content), f"/etc/{name}"]
     words += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
     return [*words, "--size", str(_SCRATCH), "--perms", "1777", "--tmpfs", "/tmp", "--symlink", "/tmp", "/var/tmp"]  # noqa: S108
-
-
-def _visible(python: Mapping[str, object], work: Path) -> list[Path]:
-    """Return the folders of a Python environment that must be visible, and nothing that lies beside it."""
-    home = os.path.dirname(os.path.dirname(os.path.realpath(str(python["executable"]))))
-    prefixes = [str(python["prefix"]), str(python["base_prefix"])]
-    folders: list[Path] = []
-    for prefix in dict.fromkeys([*prefixes, *map(os.path.realpath, prefixes), home]):
-        root = Path(prefix)
-        if _within(prefix, ["/usr", "/nix/store"]):
-            continue
-        # A virtual environment may share its folder with a project, whose data stays hidden.
-        parts = ("bin", "lib", "lib64", "include", "share", "etc", "pyvenv.cfg", "ssl")
-        if (root / "pyvenv.cfg").exists() or work.is_relative_to(root) or len(root.parts) < 3:
-            folders += [root / part for part in parts if (root / part).exists() and root != Path("/")]
-        else:
-            folders.append(root)
-    paths = python["paths"]
-    assert isinstance(paths, list)
-    extra = [
-        path for path in paths if os.path.isdir(path) and not _within(path, ["/usr", "/nix/store", *map(str, folders)])
-    ]
-    own = str(Path(__file__).parents[2])
-    # Folders of packages installed in place. The project's own lie in the view already; Custody is not needed.
-    folders += [
-        Path(path)
-        for path in extra
-        if path != own and not Path(path).is_relative_to(work) and not work.is_relative_to(path)
-    ]
-    if _has_user_site(python):
-        folders.append(Path(str(python["user_site"])))
-    return folders
-
-
-def _has_user_site(python: Mapping[str, object]) -> bool:
-    return python["prefix"] == python["base_prefix"] and os.path.isdir(str(python["user_site"]))
-
-
-def _python_of(found: str) -> str:
-    """Return the interpreter a program's first line names, else the one a user would get by typing `python`."""
-    with open(found, "rb") as stream:
-        words = stream.readline(512).decode("utf-8", "replace").split()
-    named = words[0][2:] if words and words[0].startswith("#!") and len(words[0]) > 2 else ""
-    if _PYTHON.match(os.path.basename(named)) and os.access(named, os.X_OK):
-        return named
-    return shutil.which("python3") or shutil.which("python") or sys.executable
-
-
-def _within(path: str, roots: Sequence[str]) -> bool:
-    return any(path == root or path.startswith(f"{root}/") for root in roots)
 
 
 def _first_process(status: int) -> int | None:

@@ -4,6 +4,8 @@ Nothing here is asked of the program that will run: files, the kernel and the in
 metadata are read, so a training script cannot say that it was something else.
 """
 
+# ruff: noqa: PTH100, PTH110, PTH120, PTH122, PTH123, PTH208 - thousands of names; links must stay links
+
 from __future__ import annotations
 
 import hashlib
@@ -22,7 +24,10 @@ from custody.core.sandbox import THREAD_VARIABLES
 from custody.errors import InvalidInput
 
 CODE_SUFFIXES = frozenset(
-    ".py .pyi .pyx .ipynb .r .R .jl .toml .yaml .yml .json .sh .bash .cfg .ini .sql .mk .c .h .cpp .cu .rs".split()
+    {
+        *(".py", ".pyi", ".pyx", ".ipynb", ".r", ".R", ".jl", ".sh", ".bash", ".sql", ".mk"),
+        *(".toml", ".yaml", ".yml", ".json", ".cfg", ".ini", ".c", ".h", ".cpp", ".cu", ".rs"),
+    }
 )
 CODE_NAMES = frozenset({"Makefile", "Dockerfile", "Pipfile", "Snakefile", "LICENSE"})
 CODE_LIMIT = 5 * 1024**2
@@ -155,7 +160,7 @@ def _walk(root: str, banned: set[str]) -> Iterable[str]:
 
 
 def _is_code(name: str) -> bool:
-    suffix = os.path.splitext(name)[1]  # noqa: PTH122 - called once per file of the project
+    suffix = os.path.splitext(name)[1]
     return suffix in CODE_SUFFIXES or name in CODE_NAMES or bool(re.fullmatch(r"requirements[\w.-]*\.(txt|in)", name))
 
 
@@ -165,14 +170,11 @@ def _git(folder: Path) -> dict[str, Any] | None:
     status = _git_says(folder, "status", "--porcelain", "-z", "--untracked-files=normal", "--", ".")
     if commit is None or status is None:
         return None
-    difference = (
-        (_git_says(folder, "diff", "--no-ext-diff", "--no-textconv", "HEAD", "--", ".") or b"") if status else b""
-    )
-    return {
-        "commit": commit.decode().strip(),
-        "dirty": bool(status),
-        "diff_sha256": hashlib.sha256(difference).hexdigest() if status else "",
-    }
+    found: dict[str, Any] = {"commit": commit.decode().strip(), "dirty": bool(status), "diff_sha256": ""}
+    if status:
+        difference = _git_says(folder, "diff", "--no-ext-diff", "--no-textconv", "HEAD", "--", ".") or b""
+        found["diff_sha256"] = hashlib.sha256(difference).hexdigest()
+    return found
 
 
 def _git_says(folder: Path, *words: str) -> bytes | None:
@@ -195,7 +197,7 @@ def _located(python: str) -> str:
     found = shutil.which(python)
     if found is None:
         raise InvalidInput(f"the interpreter {python!r} was not found")
-    return os.path.abspath(found)  # noqa: PTH100 - a link into another environment must stay a link
+    return os.path.abspath(found)
 
 
 def _is_own(path: str) -> bool:
@@ -228,7 +230,7 @@ def _distributions() -> list[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for folder in dict.fromkeys(path for path in sys.path if path):
         try:
-            names = os.listdir(folder)  # noqa: PTH208 - thousands of names
+            names = os.listdir(folder)
         except OSError:
             continue
         for name in names:
@@ -244,7 +246,7 @@ def _named(path: str, fallback: str) -> tuple[str, str]:
     """Read Name and Version from the head of a metadata file."""
     values = {"name": "", "version": ""}
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
+        with open(path, encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 key, colon, value = line.partition(":")
                 if not colon and not line.strip():
@@ -308,7 +310,7 @@ def _container() -> str:
         return "podman"
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return "kubernetes"
-    return os.environ.get("container", "none")
+    return os.environ.get("container", "none")  # noqa: SIM112 - systemd and podman write it so
 
 
 def _read(path: str) -> str:

@@ -300,7 +300,7 @@ def encode(rows: pl.DataFrame, question: int) -> tuple[dict[str, Any], list[byte
     for series in rows:
         column: dict[str, Any] = {"name": series.name}
         kind = series.dtype
-        if kind.is_nested() or kind == pl.Binary or kind == pl.Object:
+        if kind.is_nested() or kind in (pl.Binary, pl.Object):
             raise Unmeasurable(f"the column {series.name!r} holds {kind}, which a model cannot be asked about")
         if kind == pl.Datetime:
             values = series.cast(pl.Datetime("us")).to_numpy().astype("<M8[us]")

@@ -15,7 +15,10 @@ from custody.errors import InvalidInput, Tampered
 
 _PIECE = 1024 * 1024
 _TAKEN = frozenset(
-    "/ /usr /bin /sbin /lib /lib64 /etc /proc /dev /sys /tmp /var /run /home /root /custody /opt".split()  # noqa: S108
+    {
+        *("/", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/dev", "/sys", "/tmp"),  # noqa: S108
+        *("/var", "/run", "/home", "/root", "/custody", "/opt"),
+    }
 )
 """Folders that keep their own meaning inside: a working folder of that name is seen at /custody/code only."""
 

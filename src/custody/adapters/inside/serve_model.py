@@ -8,6 +8,10 @@ folder and rows; it has no key, no label, no network. Its answers are claims: th
 A frame is two big-endian lengths (32-bit header, 64-bit body), a JSON header and a body of raw columns.
 """
 
+# ruff: noqa: PTH118, PTH119, PTH122, PTH123 - plain text paths, as in the rest of this folder
+
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -15,15 +19,19 @@ import struct
 import sys
 import warnings
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
 LENGTHS = struct.Struct(">IQ")
 SUFFIXES = (".joblib", ".pkl", ".pickle")
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Something the other side should read word for word."""
 
 
-def find_model(folder):
+def find_model(folder: str) -> str:
     """Return the one file that is the model: `model.*` where there are several."""
     found = sorted(
         os.path.join(place, name)
@@ -32,16 +40,16 @@ def find_model(folder):
         if os.path.splitext(name)[1].lower() in SUFFIXES
     )
     if not found:
-        raise Refusal("the model folder holds no .joblib, .pkl or .pickle file")
+        raise RefusalError("the model folder holds no .joblib, .pkl or .pickle file")
     named = [path for path in found if os.path.splitext(os.path.basename(path))[0] == "model"]
     chosen = named if len(found) > 1 else found
     if len(chosen) != 1:
         names = ", ".join(os.path.relpath(path, folder) for path in found[:10])
-        raise Refusal(f"the model folder holds several models and none is the one named model.*: {names}")
+        raise RefusalError(f"the model folder holds several models and no single one named model.*: {names}")
     return chosen[0]
 
 
-def load(path):
+def load(path: str) -> Any:
     """Open the model, which may run its code; that is why this happens here."""
     try:
         import joblib
@@ -49,44 +57,42 @@ def load(path):
         import pickle
 
         with open(path, "rb") as stream:
-            return pickle.load(stream)
+            return pickle.load(stream)  # noqa: S301 - behind the wall
     return joblib.load(path)
 
 
 class Model:
     """A loaded model and the one way it can answer with a score of the positive class."""
 
-    def __init__(self, folder, positive):
+    def __init__(self, folder: str, positive: str) -> None:
         self.inner = load(find_model(folder))
         self.positive = positive
         names = getattr(self.inner, "feature_names_in_", None)
         self.features = None if names is None else [str(name) for name in names]
         count = getattr(self.inner, "n_features_in_", None)
         self.count = None if count is None else int(count)
-        for method in ("predict_proba", "decision_function", "predict"):
-            if callable(getattr(self.inner, method, None)):
-                self.method = method
-                break
-        else:
-            raise Refusal(
-                f"the model, a {type(self.inner).__name__}, has no predict_proba, decision_function or predict"
-            )
+        ways = ("predict_proba", "decision_function", "predict")
+        self.method = next((way for way in ways if callable(getattr(self.inner, way, None))), "")
+        if not self.method:
+            kind = type(self.inner).__name__
+            raise RefusalError(f"the model, a {kind}, has no predict_proba, decision_function or predict")
         classes = getattr(self.inner, "classes_", None)
         self.classes = None if classes is None else list(classes)
-        self.place = None if self.classes is None else self._place()
+        self.place = None if self.classes is None else self._place(self.classes)
 
-    def _place(self):
+    def _place(self, classes: list[Any]) -> int:
         """Return the position of the positive class; labels written as 0/1 or False/True mean 1."""
-        if len(self.classes) != 2:
-            raise Refusal(f"the model knows {len(self.classes)} classes; two are needed")
-        for place, label in enumerate(self.classes):
-            if str(label) == self.positive or _number(label) == _number(self.positive) is not None:
+        if len(classes) != 2:
+            raise RefusalError(f"the model knows {len(classes)} classes; two are needed")
+        wanted = _number(self.positive)
+        for place, label in enumerate(classes):
+            if str(label) == self.positive or (wanted is not None and _number(label) == wanted):
                 return place
-        if [_number(label) for label in self.classes] == [0.0, 1.0]:
+        if [_number(label) for label in classes] == [0.0, 1.0]:
             return 1
-        raise Refusal(f"the positive class {self.positive!r} is not one of the model's: {self.classes}")
+        raise RefusalError(f"the positive class {self.positive!r} is not one of the model's: {list(map(str, classes))}")
 
-    def scores(self, columns, rows):
+    def scores(self, columns: list[tuple[str, Any]], rows: int) -> Any:
         """Return whatever the model answers, as an array whose shape is not yet checked."""
         import numpy as np
 
@@ -100,93 +106,92 @@ class Model:
         elif self.method == "decision_function":
             sign = -1.0 if self.place == 0 else 1.0
             answer = 0.5 * (1.0 + np.tanh(0.5 * sign * answer.astype(np.float64)))
-        elif self.classes is not None:
+        elif self.classes is not None and self.place is not None:
             answer = (answer == self.classes[self.place]).astype(np.float64)
         elif answer.dtype.kind in "OUS":
             answer = np.array([str(label) == self.positive for label in answer.ravel()], dtype=np.float64)
         return np.asarray(answer, dtype=np.float64)
 
-    def _table(self, columns, rows):
+    def _table(self, columns: list[tuple[str, Any]], rows: int) -> Any:
         """Make what the model was fitted on: a data frame where it knows names, else a plain array."""
         import numpy as np
 
-        names = [name for name, _ in columns]
         if self.features is None and self.count is not None:
             if self.count != len(columns):
-                raise Refusal(f"the model takes {self.count} columns without names; the table has {len(columns)}")
+                raise RefusalError(f"the model takes {self.count} columns without names; the table has {len(columns)}")
             if all(isinstance(values, np.ndarray) and values.dtype.kind in "biuf" for _, values in columns):
                 return np.column_stack([values for _, values in columns])
-            return np.column_stack([np.asarray(_objects(values), dtype=object) for _, values in columns])
-        try:
-            return _pandas(columns)
-        except ImportError:
-            pass
-        try:
-            return _polars(columns)
-        except ImportError:
-            pass
-        table = np.empty((rows, len(names)), dtype=object)
-        for place, (_, values) in enumerate(columns):
-            table[:, place] = _objects(values)
-        return table
+            return _objects(columns, rows)
+        for build in (_pandas, _polars):
+            with contextlib.suppress(ImportError):
+                return build(columns)
+        return _objects(columns, rows)
 
 
 class Text:
     """A text column as codes into its categories; -1 where a value is missing."""
 
-    def __init__(self, codes, categories):
+    def __init__(self, codes: Any, categories: list[str]) -> None:
         self.codes, self.categories = codes, categories
 
 
-def _pandas(columns):
+def _pandas(columns: list[tuple[str, Any]]) -> Any:
     import pandas as pd
 
+    # From version 3 on, text that was read from a file has a type of its own.
     kind = "str" if int(pd.__version__.split(".")[0]) >= 3 else object
     table = {}
     for name, values in columns:
         if isinstance(values, Text):
-            words = (
-                pd.array(values.categories, dtype=kind)
-                if kind == "str"
-                else pd.Series(values.categories, dtype=object).array
-            )
+            words = pd.Series(values.categories, dtype=kind).array
             table[name] = words.take(values.codes, allow_fill=True)
         else:
             table[name] = values
     return pd.DataFrame(table, copy=False)
 
 
-def _polars(columns):
+def _polars(columns: list[tuple[str, Any]]) -> Any:
     import polars as pl
 
-    table = {}
+    table = []
     for name, values in columns:
         if isinstance(values, Text):
-            places = pl.Series(values.codes)
-            table[name] = pl.Series(values.categories, dtype=pl.String).gather(places.set(places < 0, None))
+            # A null is put behind the last category, where the code -1 finds it.
+            words = pl.Series(name, [*values.categories, None], dtype=pl.String)
+            codes = values.codes.copy()
+            codes[codes < 0] = len(values.categories)
+            table.append(words.gather(pl.Series(codes)))
         else:
-            table[name] = pl.Series(values)
+            table.append(pl.Series(name, values))
     return pl.DataFrame(table)
 
 
-def _objects(values):
-    if isinstance(values, Text):
-        return [None if code < 0 else values.categories[code] for code in values.codes]
-    return values
+def _objects(columns: list[tuple[str, Any]], rows: int) -> Any:
+    import numpy as np
+
+    table = np.empty((rows, len(columns)), dtype=object)
+    for place, (_, values) in enumerate(columns):
+        if isinstance(values, Text):
+            words = np.array([*values.categories, None], dtype=object)
+            table[:, place] = words[values.codes]
+        else:
+            table[:, place] = values
+    return table
 
 
-def _number(value):
+def _number(value: Any) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError):
         return None
 
 
-def unpack(header, body):
+def unpack(header: dict[str, Any], body: memoryview) -> list[tuple[str, Any]]:
     """Return the columns of a request as (name, array or Text)."""
     import numpy as np
 
-    columns, start = [], 0
+    columns: list[tuple[str, Any]] = []
+    start = 0
     for column in header["columns"]:
         dtype = np.dtype(column["dtype"])
         end = start + dtype.itemsize * header["rows"]
@@ -196,7 +201,8 @@ def unpack(header, body):
     return columns
 
 
-def read_exactly(stream, size):
+def read_exactly(stream: Any, size: int) -> memoryview:
+    """Read `size` bytes; raises EOFError when the other side has gone."""
     data = bytearray(size)
     view = memoryview(data)
     while view:
@@ -207,64 +213,57 @@ def read_exactly(stream, size):
     return memoryview(data)
 
 
-def write(stream, header, body=b""):
+def write(stream: BinaryIO, header: dict[str, Any], body: bytes = b"") -> None:
+    """Send one frame."""
     raw = json.dumps(header).encode()
-    stream.write(LENGTHS.pack(len(raw), len(body)))
-    stream.write(raw)
+    stream.write(LENGTHS.pack(len(raw), len(body)) + raw)
     stream.write(body)
     stream.flush()
 
 
-def complaint(error):
+def complaint(error: Exception) -> str:
     """Return one line about an error."""
-    if isinstance(error, Refusal):
+    if isinstance(error, RefusalError):
         return str(error)
     return f"the model raised {type(error).__name__}: {str(error)[:400]}"
 
 
-def answer(model, header, body):
-    if model.features is not None:
-        given = [column["name"] for column in header["columns"]]
-        absent = [name for name in model.features if name not in given]
-        if absent:
-            raise Refusal(f"the model needs the column {absent[0]!r}, which the table does not have")
+def answer(model: Model, header: dict[str, Any], body: memoryview) -> tuple[dict[str, Any], bytes]:
+    """Answer one question; whatever the model raises passes through."""
     scores = model.scores(unpack(header, body), header["rows"])
     if scores.shape != (header["rows"],):
-        raise Refusal(f"the model returned shape {scores.shape} for {header['rows']} rows")
+        raise RefusalError(f"the model returned shape {scores.shape} for {header['rows']} rows")
     return {"id": header["id"], "ok": True}, scores.astype("<f8").tobytes()
 
 
-def serve(requests, answers, folder, positive):
+def serve(requests: Any, answers: BinaryIO, folder: str, positive: str) -> None:
+    """Load the model, say what it needs, and answer until the other side closes."""
     try:
         model = Model(folder, positive)
-        hello = {"id": 0, "ok": True, "features": model.features, "method": model.method}
-    except Exception as error:
-        hello, model = {"id": 0, "ok": False, "error": complaint(error)}, None
-    write(answers, hello)
-    while model is not None:
-        try:
+    except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything, and the reason must get out
+        write(answers, {"id": 0, "ok": False, "error": complaint(error)})
+        return
+    write(answers, {"id": 0, "ok": True, "features": model.features, "method": model.method})
+    with contextlib.suppress(EOFError):
+        while True:
             header_size, body_size = LENGTHS.unpack(read_exactly(requests, LENGTHS.size))
-        except EOFError:
-            return
-        header = json.loads(bytes(read_exactly(requests, header_size)))
-        body = read_exactly(requests, body_size)
-        try:
-            reply = answer(model, header, body)
-        except Exception as error:
-            reply = ({"id": header["id"], "ok": False, "error": complaint(error)}, b"")
-        write(answers, *reply)
+            header = json.loads(bytes(read_exactly(requests, header_size)))
+            body = read_exactly(requests, body_size)
+            try:
+                reply, scores = answer(model, header, body)
+            except Exception as error:  # noqa: BLE001
+                reply, scores = {"id": header["id"], "ok": False, "error": complaint(error)}, b""
+            write(answers, reply, scores)
 
 
-def main():
-    # What the model prints must not be taken for an answer: 1 becomes 2, the pipes move out of the way.
-    requests = os.fdopen(os.dup(0), "rb", buffering=0)
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    with contextlib.suppress(BrokenPipeError):
-        serve(requests, os.fdopen(answers.fileno(), "wb", closefd=False), sys.argv[1], sys.argv[2])
+def main() -> None:
+    """Move the pipes out of the way, so that what the model prints is not taken for an answer."""
+    with os.fdopen(os.dup(0), "rb", buffering=0) as requests, os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        serve(requests, answers, sys.argv[1], sys.argv[2])
 
 
 if __name__ == "__main__":
