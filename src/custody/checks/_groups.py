@@ -88,10 +88,10 @@ def join_groups(groups: Sequence[str]) -> str:
 def intersections(names: Sequence[str], depth: int | None = None) -> list[tuple[str, ...]]:
     """Return every attribute alone and every intersection up to `depth` of them.
 
-    The depth is 3 for up to four attributes and 2 beyond, unless it is given.
+    Up to four attributes are crossed in every way, more than four in pairs, unless `depth` is given.
     """
     ordered = sorted(set(names))
-    deepest = depth if depth is not None else (3 if len(ordered) <= 4 else 2)
+    deepest = depth if depth is not None else (len(ordered) if len(ordered) <= 4 else 2)
     return [found for size in range(1, deepest + 1) for found in combinations(ordered, size)]
 
 
