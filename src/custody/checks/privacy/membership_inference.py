@@ -163,7 +163,9 @@ def _rows(target: Target) -> tuple[_Rows, dict[str, NDArray[np.int64]], int]:
     asked = sound(target.held_out_scores(), held_out.rows)[outside]
     scores = np.concatenate([ask(target.need_model(), train.frame.select(train.features)[inside]), asked])
     labels = np.concatenate([train.truth[inside], held_out.truth[outside]])
-    usable = [name for name in names if name != train.columns.entity]
+    # Who, when and whence tell any two tables apart; they say nothing about how hard a row is.
+    told = {train.columns.entity, train.columns.time, train.columns.source}
+    usable = [name for name in names if name not in told]
     frame = pl.concat(
         [train.frame.select(usable)[inside], held_out.frame.select(usable)[outside]], how="vertical_relaxed"
     )
