@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import tempfile
 
 # Numeric libraries read this once, when they load; test workers already use every core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +18,18 @@ settings.register_profile(
 )
 settings.register_profile("thorough", parent=settings.get_profile("custody"), max_examples=2_000)
 settings.load_profile("custody")
+
+
+def pytest_configure() -> None:
+    """Keep what a client remembers between commands out of the real home; nobody acts by default."""
+    for name in ("CUSTODY_ACTOR", "CUSTODY_PASSPHRASE"):
+        os.environ.pop(name, None)
+    os.environ["CUSTODY_STATE"] = tempfile.mkdtemp(prefix="custody-tests-")
+
+
+def pytest_unconfigure() -> None:
+    """Forget it again."""
+    shutil.rmtree(os.environ["CUSTODY_STATE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

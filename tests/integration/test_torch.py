@@ -85,6 +85,7 @@ def test_a_whole_network_with_a_payload_in_it_is_critical(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("no_payload_ran")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_a_scripted_network_with_only_ordinary_code_is_read_and_not_called_malicious(tmp_path: Path) -> None:
     import torch
 
