@@ -50,9 +50,10 @@ def need_finite(*values: float) -> None:
 def number(value: float) -> str:
     """Write a number as people read it: three digits that matter, no exponent in the usual range."""
     need_finite(value)
-    if value == 0 or 0.001 <= abs(value) < 1:
-        text = f"{value:.3f}"
-        return text.rstrip("0").rstrip(".") if value in (0.0,) or len(text.rstrip("0")) < 4 else text
+    if value == 0:
+        return "0"
+    if 0.001 <= abs(value) < 1:
+        return f"{value:.3f}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
