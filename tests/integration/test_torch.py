@@ -86,13 +86,16 @@ def test_a_whole_network_with_a_payload_in_it_is_critical(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("no_payload_ran")
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-def test_a_scripted_network_with_only_ordinary_code_is_read_and_not_called_malicious(tmp_path: Path) -> None:
+def test_a_scripted_network_brings_a_program_of_its_own_and_is_never_called_clean(tmp_path: Path) -> None:
     import torch
 
     path = tmp_path / "scripted.pt"
     torch.jit.script(network()).save(str(path))
     result = scan_files({"scripted.pt": path})
-    assert measure(result, "critical_findings").value == 0, result.findings
+    unread, critical = measure(result, "unread_files").value, measure(result, "critical_findings").value
+    assert unread is not None
+    assert critical is not None
+    assert unread + critical >= 1
 
 
 def test_the_payload_is_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
