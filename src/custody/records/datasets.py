@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from custody.checks.target import Columns, Table
 from custody.core import predicates as kinds
 from custody.core.evidence import Evidence, Record
-from custody.errors import NotFound, Tampered
+from custody.errors import InvalidInput, NotFound, Tampered
 from custody.seal.blocks import Block, locate
-from custody.seal.digest import FileDigest, Manifest, describe, verify
+from custody.seal.digest import FileDigest, Manifest, copy_verified, describe, verify
 
 Reader = Callable[[Path, str, Columns], Table]
 """How tables are read; wiring brings the adapter."""
@@ -57,9 +58,17 @@ def columns_of(predicate: Mapping[str, Any]) -> Columns:
 
 
 def table_of(root: Path, entry: Evidence, read: Reader) -> Table:
-    """Read a dataset after verifying its bytes."""
-    check_bytes(root, entry)
-    return read(root / str(entry.predicate["path"]), entry.subject.name, columns_of(entry.predicate))
+    """Read a dataset from a private copy that was hashed while it was made: no gap between check and use."""
+    path = root / str(entry.predicate["path"])
+    with tempfile.TemporaryDirectory(prefix="custody-data-") as folder:
+        place = Path(folder) / "copy"
+        try:
+            copy_verified(path, place, manifest_of(entry.predicate))
+        except (Tampered, InvalidInput):
+            check_bytes(root, entry)
+            raise
+        copy = place / path.name if path.is_file() else place
+        return read(copy, entry.subject.name, columns_of(entry.predicate))
 
 
 def datasets(record: Record) -> Sequence[Evidence]:

@@ -1,0 +1,1 @@
+"""The command line: parse, call one stage, show what it returned, exit by it."""

@@ -1,0 +1,149 @@
+"""What every command shares: who acts, how to show an answer, how to refuse."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from custody.errors import CustodyError, Unavailable
+
+if TYPE_CHECKING:
+    from custody.wiring import Custody
+
+WORDS = {
+    "met": ("yes", "green"),
+    "GO": ("GO", "green"),
+    "waived": ("waived", "yellow"),
+    "inconclusive": ("open", "yellow"),
+    "INCONCLUSIVE": ("INCONCLUSIVE", "yellow"),
+    "unknown": ("unknown", "magenta"),
+    "not_met": ("no", "red"),
+    "NO-GO": ("NO-GO", "red"),
+    "not_applicable": ("-", "bright_black"),
+}
+"""Each status as a word with a colour; the colour never stands alone."""
+
+
+class App:
+    """One command's way to the project and to the user."""
+
+    def __init__(self, name: str, as_json: bool) -> None:  # noqa: FBT001
+        self._name, self.json = name, as_json
+
+    @cached_property
+    def custody(self) -> Custody:
+        """Open the project of the current folder."""
+        from custody.wiring import open_custody
+
+        return open_custody(Path.cwd())
+
+    @property
+    def actor(self) -> str:
+        """Return who acts: `--as`, the environment, or the project's default."""
+        return self._name or self.custody.config.actor
+
+    @property
+    def use_case(self) -> str:
+        """Return the project's use case."""
+        return self.custody.config.use_case
+
+    def show(self, body: dict[str, Any], lines: Sequence[str] = (), code: int = 0) -> None:
+        """Print the answer, as JSON or as lines, and exit by it."""
+        if self.json:
+            click.echo(json.dumps(body, indent=2, sort_keys=True, default=str))
+        else:
+            for line in lines:
+                click.echo(line)
+        raise click.exceptions.Exit(code)
+
+    def say(self, line: str) -> None:
+        """Tell of progress on standard error, for people only."""
+        if not self.json:
+            click.echo(line, err=True)
+
+    def progress(self) -> Callable[[str], None]:
+        """Return a function that shows what is being worked on; one changing line on a terminal."""
+        if self.json:
+            return lambda _: None
+        if not sys.stderr.isatty():
+            return lambda what: click.echo(f"  measuring {what}", err=True)
+        return lambda what: click.echo(f"\r\033[K  measuring {what} ...\r", nl=False, err=True)
+
+
+def face(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--as` and `--json`, and hand it an `App`."""
+
+    @click.option("--as", "as_name", default="", metavar="NAME", help="Who acts; the default stands in custody.toml.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+    @functools.wraps(function)
+    def wrapped(*args: Any, as_name: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+        app = App(as_name, as_json)
+        try:
+            function(app, *args, **options)
+        except CustodyError as error:
+            if as_json:
+                click.echo(json.dumps(_as_json(error), indent=2))
+                raise click.exceptions.Exit(error.exit_code) from None
+            raise
+
+    return wrapped
+
+
+def word(status: str) -> str:
+    """Return a status as people read it."""
+    text, colour = WORDS.get(status, (status, "white"))
+    return click.style(f"{text:<8}", fg=colour)
+
+
+def refuse(error: BaseException) -> int:
+    """Print a refusal and return its exit code. Nothing is retried, nothing is swallowed."""
+    if isinstance(error, OSError) and not isinstance(error, CustodyError):
+        error = _unavailable(error)
+    if isinstance(error, MemoryError):
+        error = Unavailable("there is not enough memory", hint="close other programs, or use a larger machine")
+    if isinstance(error, CustodyError):
+        click.echo(click.style("refused: ", fg="red", bold=True) + error.message, err=True)
+        if error.hint:
+            click.echo(f"   next: {error.hint}", err=True)
+        return error.exit_code
+    if os.environ.get("CUSTODY_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(
+        click.style("unknown: ", fg="magenta", bold=True)
+        + f"Custody failed and concludes nothing: {type(error).__name__}: {str(error)[:300]}",
+        err=True,
+    )
+    click.echo("   next: set CUSTODY_DEBUG=1, repeat the command, and report what it prints", err=True)
+    return 3
+
+
+def _unavailable(error: OSError) -> CustodyError:
+    hints = {
+        errno.ENOSPC: "free some space and repeat the command; what was recorded is safe",
+        errno.EROFS: "the file system is read-only; choose a folder you can write to",
+        errno.EACCES: "check the permissions of that path",
+        errno.EPERM: "check the permissions of that path",
+        errno.EMFILE: "too many files are open; raise the limit with ulimit -n",
+    }
+    where = f" ({error.filename})" if error.filename else ""
+    return Unavailable(f"{error.strerror or error}{where}", hint=hints.get(error.errno or 0, "repeat the command"))
+
+
+def _as_json(error: CustodyError) -> dict[str, Any]:
+    return {
+        "error": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }

@@ -1,0 +1,80 @@
+"""`custody init`: begin a project, and enrol people."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from custody.cli.app import App, face
+
+ROLES = (
+    "owner security_manager data_engineer data_scientist ml_engineer validator approver "
+    "compliance_officer auditor operator"
+).split()
+
+
+class _Init(click.Group):
+    """`init USE_CASE` begins; `init person NAME` enrols."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Read an unknown word as the name of a use case."""
+        if args and args[0] not in self.commands:
+            return "use-case", self.commands["use-case"], args
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Init, no_args_is_help=True)
+def init() -> None:
+    """Begin: a ledger, a trust root, the people and their roles.
+
+    \b
+    custody init card-fraud --solo          one person, every role; every report says so
+    custody init card-fraud                 you are the owner and enrol the others
+    custody init person dana --role data_scientist
+    """
+
+
+@init.command("use-case", hidden=True)
+@click.argument("use_case")
+@click.option("--tier", type=click.Choice(["low", "medium", "high"]), default="high", show_default=True)
+@click.option("--purpose", default="", help="What the model is for, in a sentence.")
+@click.option("--solo", is_flag=True, help="One person plays every part; lowers the assurance, visibly.")
+@click.option("--owner", default="", help="Name of the first person; the default is your login.")
+@face
+def use_case(app: App, use_case: str, tier: str, purpose: str, solo: bool, owner: str) -> None:  # noqa: FBT001
+    """Begin custody of USE_CASE in this folder."""
+    from custody.wiring import create
+
+    name = owner or os.environ.get("CUSTODY_ACTOR") or os.environ.get("USER") or "owner"
+    custody = create(Path.cwd(), use_case, name, tier=tier, purpose=purpose, solo=solo)
+    lines = [
+        f"Custody of {use_case} begins here (tier {tier}). {name} is the owner.",
+        "  custody.toml   trust root: put it under version control",
+        "  .custody/      ledger, keys, encrypted models: keep it private, back it up",
+    ]
+    if not os.environ.get("CUSTODY_PASSPHRASE"):
+        lines.append("  Private keys are not encrypted; set CUSTODY_PASSPHRASE before init to encrypt them.")
+    if solo:
+        lines.append("  Solo: one person plays every part. Every report says so, and production stays closed.")
+    lines.append("next: custody next" if solo else "next: custody init person NAME --role ROLE")
+    config = custody.config
+    body = {"use_case": use_case, "tier": tier, "owner": name, "origin": config.origin, "solo": solo}
+    app.show(body, lines)
+
+
+@init.command()
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(ROLES), help="May be repeated.")
+@click.option("--key", type=click.Path(path_type=Path), help="Their public key (PEM, P-256); else one is made here.")
+@face
+def person(app: App, name: str, roles: tuple[str, ...], key: Path | None) -> None:
+    """Enrol NAME with one or more roles, or change the roles of someone enrolled."""
+    from custody.wiring import add_person
+
+    said = add_person(app.custody, app.actor, name, roles, key)
+    body = {"name": name, "roles": sorted(roles), "keyid": said.predicate["keyid"], "entry": said.index}
+    app.show(body, [f"{name} is enrolled as {', '.join(sorted(roles))} (entry {said.index})."])

@@ -1,0 +1,97 @@
+"""`custody`: fifteen verbs, in the order of a model's life."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+VERBS = {
+    "demo": ("custody.cli.demo", "See a model's whole life, and every planted attack on it caught."),
+    "init": ("custody.cli.init", "Begin: a ledger, a trust root, the people and their roles."),
+    "status": ("custody.cli.status", "How the model stands, stage by stage."),
+    "next": ("custody.cli.status", "What is to be done now, by whom, with which command."),
+    "source": ("custody.cli.source", "Decide to build, buy or adopt; answer the risks of that way."),
+    "data": ("custody.cli.data", "Register, verify and check the data."),
+    "gate": ("custody.cli.gate", "Seal the criteria before training; approve, waive, decide after it."),
+    "run": ("custody.cli.run", "Train in a sealed run that sees only what was declared."),
+    "scan": ("custody.cli.scan", "Look into model files without opening them."),
+    "validate": ("custody.cli.validate", "Measure a model against what was promised before it was trained."),
+    "deploy": ("custody.cli.deploy", "Hand a model to production, if its whole chain holds."),
+    "watch": ("custody.cli.watch", "Log predictions; find drift and loss of performance."),
+    "incident": ("custody.cli.incident", "Quarantine a model; find everything that is affected."),
+    "retire": ("custody.cli.retire", "Destroy a model for ever, with a certificate."),
+    "audit": ("custody.cli.audit", "Verify the ledger, export it, explain who may do what."),
+}
+
+
+class Lifecycle(click.Group):
+    """A group whose verbs are imported when they are called, and listed in the order of the life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the verbs in order."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one verb's module."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(VERBS[cmd_name][0])
+        command: click.Command = getattr(module, "next_" if cmd_name == "next" else cmd_name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Name the nearest verb when one is misspelt."""
+        if args and args[0] not in VERBS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"{args[0]!r} is not a command.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the verbs without importing them."""
+        with formatter.section("A model's life"):
+            formatter.write_dl([(verb, about) for verb, (_, about) in VERBS.items()])
+
+
+@click.group(cls=Lifecycle, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="custody", prog_name="custody")
+def custody() -> None:
+    """Keep the chain of custody of a machine-learning model, from sourcing decision to retirement.
+
+    Every step leaves signed evidence in a tamper-evident ledger. Gates that were sealed before training
+    decide from that evidence alone. Exit codes: 0 met or GO, 1 not met or NO-GO, 2 bad input, 3 unknown,
+    4 tampered, 5 access denied, 6 try again.
+
+    \b
+    New here?   custody demo
+    Your model: custody init my-use-case --solo, then custody next
+    """
+
+
+def main() -> None:
+    """Run a command; turn every refusal into a message and its exit code."""
+    from custody.cli.app import refuse
+
+    try:
+        custody.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("interrupted; what was recorded is safe", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was recorded is safe", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the face of the product: no traceback reaches a user
+        sys.exit(refuse(error))

@@ -1,0 +1,256 @@
+"""How a use case stands, stage by stage, and what each role is to do next. Derived from the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from custody.core import predicates as kinds
+from custody.core.access import GRANTS, Action
+from custody.core.actor import Actor
+from custody.core.evidence import Evidence, Record
+from custody.core.stage import Stage
+from custody.core.subject import use_case_subject
+from custody.records.datasets import datasets
+from custody.records.lineage import Chain, chain_of, models, open_incidents
+
+
+@dataclass(frozen=True)
+class StageState:
+    """One stage: `state` is met, not_met, unknown or not_applicable; `entries` are the evidence."""
+
+    stage: Stage
+    state: str
+    sentence: str
+    entries: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What somebody has to do: the roles that may, the persons who hold them, the exact command, and why."""
+
+    action: Action
+    roles: tuple[str, ...]
+    persons: tuple[str, ...]
+    command: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Everything `custody status` and `custody next` show for one use case."""
+
+    use_case: str
+    tier: str
+    solo: bool
+    model: str
+    stages: Sequence[StageState]
+    steps: Sequence[Step]
+
+
+def standing(record: Record, use_case: str, actors: Sequence[Actor]) -> Standing:
+    """Read the newest model's life, or what is missing before there is one."""
+    opened = record.latest(kinds.USE_CASE, use_case=use_case)
+    finishes = models(record, use_case)
+    finish = finishes[-1] if finishes else None
+    chain = chain_of(record, finish) if finish else None
+    view = _View(record, use_case, finish, chain, actors)
+    stages = [
+        view.sourcing(),
+        view.data(),
+        view.criteria(),
+        view.training(),
+        view.artifact(),
+        view.validation(),
+        view.release(),
+        view.deployment(),
+        view.runtime(),
+        view.incident(),
+        view.retirement(),
+    ]
+    return Standing(
+        use_case,
+        str(opened.predicate["tier"]) if opened else "",
+        bool(opened and opened.predicate["solo"]),
+        finish.subject.sha256 if finish else "",
+        stages,
+        view.steps,
+    )
+
+
+class _View:
+    """Looks at one use case; each method answers for a stage and adds the step that is missing."""
+
+    def __init__(
+        self, record: Record, use_case: str, finish: Evidence | None, chain: Chain | None, actors: Sequence[Actor]
+    ) -> None:
+        self.record, self.use_case, self.finish, self.chain, self.actors = record, use_case, finish, chain, actors
+        self.about = record.about(use_case_subject(use_case).sha256)
+        self.steps: list[Step] = []
+
+    def _of(self, kind: str) -> list[Evidence]:
+        return [entry for entry in self.about if entry.kind == kind]
+
+    def _on_model(self, kind: str) -> list[Evidence]:
+        return self.record.about(self.finish.subject.sha256, kind) if self.finish else []
+
+    def _step(self, action: Action, command: str, why: str) -> None:
+        roles = tuple(sorted(str(role) for role in GRANTS[action]))
+        persons = tuple(sorted({actor.name for actor in self.actors if actor.roles & GRANTS[action]}))
+        self.steps.append(Step(action, roles, persons, command, why))
+
+    def sourcing(self) -> StageState:
+        found = self._of(kinds.SOURCING)
+        if not found:
+            self._step(
+                Action.DECIDE_SOURCE, "custody source compare --help", "nobody decided where the model comes from"
+            )
+            return StageState(Stage.SOURCING, "unknown", "no decision to build, buy or adopt")
+        latest: dict[str, Evidence] = {}
+        for entry in self._of(kinds.RISK):
+            latest[str(entry.predicate["risk"])] = entry
+        waiting = [risk for risk, entry in latest.items() if entry.predicate["status"] == "open"]
+        for risk in waiting:
+            command = f'custody source risk {risk} --treat --reason "..."'
+            self._step(Action.TREAT_RISK, command, f"risk {risk} is open: {latest[risk].predicate['title']}")
+        chosen = found[-1].predicate["chosen"]
+        if waiting:
+            sentence = f"{chosen}; {len(waiting)} of {len(latest)} risks are open"
+            return StageState(Stage.SOURCING, "not_met", sentence, (found[-1].index,))
+        return StageState(Stage.SOURCING, "met", f"{chosen}; {len(latest)} risks answered", (found[-1].index,))
+
+    def data(self) -> StageState:
+        found = datasets(self.record)
+        purposes = {str(entry.predicate["purpose"]) for entry in found}
+        for purpose in ("training", "held_out"):
+            if purpose not in purposes:
+                command = f"custody data register NAME PATH --purpose {purpose} --target COLUMN --positive VALUE"
+                self._step(Action.REGISTER_DATA, command, f"no {purpose.replace('_', '-')} data is on record")
+        entries = tuple(entry.index for entry in found)
+        if not {"training", "held_out"} <= purposes:
+            return StageState(
+                Stage.DATA, "unknown", f"{len(found)} datasets; training and held-out are needed", entries
+            )
+        training = [entry for entry in found if entry.predicate["purpose"] == "training"]
+        unchecked = [e for e in training if not self.record.about(e.subject.sha256, kinds.CHECK_RESULT)]
+        for entry in unchecked:
+            self._step(Action.CHECK_DATA, f"custody data check {entry.subject.name}", "its quality was never measured")
+        if unchecked:
+            return StageState(Stage.DATA, "unknown", f"{len(unchecked)} training sets were never checked", entries)
+        return StageState(Stage.DATA, "met", f"{len(found)} datasets registered, training data checked", entries)
+
+    def criteria(self) -> StageState:
+        seal = self.record.latest(kinds.SEAL, use_case=self.use_case)
+        if seal is None:
+            self._step(Action.SEAL, "custody gate seal criteria.toml", "criteria must be sealed before training")
+            return StageState(Stage.CRITERIA, "unknown", "nothing is sealed")
+        count = len(seal.predicate["criteria"]["criterion"])
+        return StageState(Stage.CRITERIA, "met", f"{count} criteria sealed by {seal.person}", (seal.index,))
+
+    def training(self) -> StageState:
+        if self.finish is None or self.chain is None:
+            aborts = self.record.of_kind(kinds.TRAINING_ABORT)
+            self._step(Action.START_RUN, "custody run -- python train.py", "there is no model yet")
+            last = f"the last run failed: {aborts[-1].predicate['reason']}" if aborts else "no run has finished"
+            return StageState(Stage.TRAINING, "unknown", last, (aborts[-1].index,) if aborts else ())
+        entries = (self.chain.start.index, self.finish.index)
+        if trouble := kinds.compromised(self.finish.predicate):
+            self._step(Action.START_RUN, "custody run -- python train.py", "the last run was compromised")
+            return StageState(Stage.TRAINING, "not_met", f"compromised: {trouble[0]}", entries)
+        if self.chain.seal is None:
+            self._step(Action.START_RUN, "custody run -- python train.py", "the model was trained before its criteria")
+            return StageState(Stage.TRAINING, "not_met", "trained without sealed criteria", entries)
+        kind = self.chain.start.predicate["isolation"]["kind"]
+        sentence = f"model {self.finish.subject.short} by {self.finish.person}, isolation: {kind}"
+        return StageState(Stage.TRAINING, "met", sentence, entries)
+
+    def _results(self, stage: str) -> list[Evidence]:
+        return [entry for entry in self._on_model(kinds.CHECK_RESULT) if entry.predicate["stage"] == stage]
+
+    def artifact(self) -> StageState:
+        scans = [entry for entry in self._results("artifact") if entry.predicate["check"] == "artifact.scan"]
+        if not scans:
+            return StageState(Stage.ARTIFACT, "unknown", "not scanned yet: validation begins with it")
+        worst = 0.0
+        for entry in scans:
+            for measure in entry.predicate["measures"]:
+                if measure["name"] in ("critical_findings", "unread_files"):
+                    worst = max(worst, 1.0 if measure["value"] is None else float(measure["value"]))
+        entries = tuple(entry.index for entry in scans)
+        if worst:
+            return StageState(Stage.ARTIFACT, "not_met", "opening the model could run code", entries)
+        return StageState(Stage.ARTIFACT, "met", "scanned: opening it runs no foreign code", entries)
+
+    def validation(self) -> StageState:
+        results = self._results("validation")
+        sealed = bool(self.chain and self.chain.seal)
+        if not results:
+            if self.finish and sealed:
+                self._step(Action.VALIDATE, "custody validate", f"model {self.finish.subject.short} was never measured")
+            return StageState(Stage.VALIDATION, "unknown", "not measured")
+        entries = tuple(entry.index for entry in results)
+        return StageState(Stage.VALIDATION, "met", f"{len(results)} checks by {results[-1].person}", entries)
+
+    def release(self) -> StageState:
+        decisions = self._on_model(kinds.DECISION)
+        if self.finish and self._results("validation"):
+            seal = self.chain.seal if self.chain else None
+            needed = int(seal.predicate["policy"]["approvals"]) if seal else 1
+            approved = {e.person for e in self._on_model(kinds.APPROVAL) if e.predicate["verdict"] == "approve"}
+            if len(approved) < needed:
+                why = f"{len(approved)} of {needed} uninvolved persons approved"
+                self._step(Action.APPROVE, f"custody gate approve {self.finish.subject.short}", why)
+            elif not decisions:
+                self._step(Action.DECIDE, "custody gate decide --env production", "everything is on record")
+        if not decisions:
+            return StageState(Stage.RELEASE, "unknown", "not decided")
+        last = decisions[-1]
+        verdict = last.predicate["verdict"]
+        state = {"GO": "met", "NO-GO": "not_met"}.get(verdict, "unknown")
+        against = [str(r["id"]) for r in last.predicate["rulings"] if r["status"] not in ("met", "waived")]
+        sentence = verdict if not against else f"{verdict}: {', '.join(against[:4])}"
+        return StageState(Stage.RELEASE, state, sentence, (last.index,))
+
+    def deployment(self) -> StageState:
+        deployed = self._on_model(kinds.DEPLOYMENT)
+        admitted = self._on_model(kinds.ADMISSION)
+        if admitted and not deployed and not self._on_model(kinds.RETIREMENT):
+            where = admitted[-1].predicate["environment"]
+            self._step(Action.DEPLOY, f"custody deploy --env {where}", "the model is admitted and not deployed")
+        if deployed:
+            places = sorted({str(entry.predicate["environment"]) for entry in deployed})
+            return StageState(Stage.DEPLOYMENT, "met", f"in {', '.join(places)}", (deployed[-1].index,))
+        if admitted:
+            return StageState(Stage.DEPLOYMENT, "unknown", "admitted, not deployed", (admitted[-1].index,))
+        return StageState(Stage.DEPLOYMENT, "unknown", "not admitted anywhere")
+
+    def runtime(self) -> StageState:
+        logs = self._on_model(kinds.PREDICTIONS)
+        results = self._results("runtime")
+        if not self._on_model(kinds.DEPLOYMENT):
+            return StageState(Stage.RUNTIME, "unknown", "not in service")
+        if not results:
+            self._step(Action.WATCH, "custody watch drift LIVE", "the model in service was never watched")
+            return StageState(Stage.RUNTIME, "unknown", "in service, not watched")
+        count = sum(int(entry.predicate["count"]) for entry in logs)
+        sentence = f"{count} predictions logged, {len(results)} measurements"
+        return StageState(Stage.RUNTIME, "met", sentence, tuple(entry.index for entry in results))
+
+    def incident(self) -> StageState:
+        subjects = [self.finish.subject.sha256] if self.finish else []
+        subjects += self.chain.inputs if self.chain else []
+        found = open_incidents(self.record, subjects)
+        for entry in found:
+            command = f'custody incident close {entry.predicate["incident"]} --reason "..."'
+            self._step(Action.CLOSE_INCIDENT, command, f"{entry.predicate['type']}: {entry.predicate['reason']}")
+        if found:
+            sentence = f"{len(found)} open: {found[-1].predicate['type']}"
+            return StageState(Stage.INCIDENT, "not_met", sentence, tuple(entry.index for entry in found))
+        return StageState(Stage.INCIDENT, "met", "none open")
+
+    def retirement(self) -> StageState:
+        found = self._on_model(kinds.RETIREMENT)
+        if found:
+            self.steps.clear()
+            return StageState(Stage.RETIREMENT, "met", "retired: its key is destroyed", (found[0].index,))
+        return StageState(Stage.RETIREMENT, "not_applicable", "not retired")

@@ -1,0 +1,277 @@
+"""Configuration in, a working Custody out. The only module that names adapters."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from custody.checks.target import Columns, Predictor, Table
+from custody.config import FILE, FOLDER, Config, find_config, read_config, state_folder
+from custody.core import predicates as kinds
+from custody.core.access import Action
+from custody.core.actor import Role
+from custody.core.strictjson import b64decode
+from custody.core.subject import Subject, use_case_subject
+from custody.desk import CUSTODIAN, Desk, begin, enrol, now
+from custody.errors import InvalidInput, NotFound, Unavailable
+from custody.seal.keys import LogKey, PersonKey, raw_to_text
+
+if TYPE_CHECKING:
+    from custody.core.sandbox import Sandbox
+    from custody.records.vault import ModelVault
+    from custody.stages.deployment import Admitted
+    from custody.stages.runtime import PredictionLog
+    from custody.stages.training import Workshop
+    from custody.stages.validation import Bench
+
+
+class Custody:
+    """One project under custody: its desk, its vault, its sandbox. Everything heavy is made when first used."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Return the desk over this project's ledger."""
+        from custody.adapters.memory import FileMemory
+        from custody.adapters.sqlite import SqliteStore
+        from custody.ledger.log import Log
+
+        config = self.config
+        key_path = config.keys / "log.pem"
+        key = LogKey.load(key_path, config.passphrase) if key_path.exists() else None
+        public = b64decode(config.log_key, what="log_key in custody.toml")
+        if key is not None and key.public != public:
+            raise InvalidInput(f"{key_path} is not the log's key that {FILE} names")
+        log = Log(SqliteStore(config.ledger), FileMemory(config.state), config.origin, public, key)
+        return Desk(log, config.owner_key, self._signer)
+
+    def _signer(self, name: str) -> PersonKey:
+        return PersonKey.load(self.config.keys / f"{name}.pem", self.config.passphrase)
+
+    @cached_property
+    def vault(self) -> ModelVault:
+        """Return the vault of encrypted models."""
+        from custody.adapters.vault import Vault
+
+        return Vault(self.config.vault)
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """Return the strongest sandbox this machine has."""
+        from custody.adapters.bubblewrap import detect
+
+        return detect()
+
+    def workshop(self) -> Workshop:
+        """Return where runs happen."""
+        from custody.adapters.environment import capture_code, capture_environment
+        from custody.stages.training import Workshop
+
+        config = self.config
+        return Workshop(
+            config.root, config.runs, config.staging, self.sandbox, self.vault, capture_code, capture_environment
+        )
+
+    def bench(self) -> Bench:
+        """Return where models are measured."""
+        from custody.stages.validation import Bench
+
+        config = self.config
+        config.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Bench(config.root, config.staging, self.vault, self.read_table, self.open_model)
+
+    def read_table(self, path: Path, name: str, columns: Columns) -> Table:
+        """Read a table; a missing library is named with the command that installs it."""
+        try:
+            from custody.adapters.tables import read_table
+
+            return read_table(path, name, columns)
+        except ModuleNotFoundError as error:
+            raise Unavailable(f"{error.name} is not installed", hint="pip install 'custody[checks]'") from None
+
+    @contextmanager
+    def open_model(self, folder: Path, table: Table) -> Iterator[Predictor]:
+        """Open the model in `folder` behind a wall, for the features of `table`."""
+        from custody.adapters.predictor import SandboxedPredictor
+
+        positive = table.columns.positive
+        with SandboxedPredictor(self.sandbox, folder, table.features, positive=positive) as predictor:
+            yield predictor
+
+    def prediction_log(self, model: Subject, environment: str) -> PredictionLog:
+        """Open a new segment of the prediction log."""
+        from custody.stages.runtime import PredictionLog
+
+        return PredictionLog(self.config.predictions, model, environment, self._commitment_key())
+
+    def _commitment_key(self) -> bytes:
+        path = self.config.keys / "commitments.key"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise Unavailable(f"cannot write {path}: {error.strerror}") from None
+        key = path.read_bytes()
+        if len(key) != 32:
+            raise InvalidInput(f"{path} is damaged: it must hold 32 bytes")
+        return key
+
+
+def open_custody(start: Path | None = None, environment: Mapping[str, str] = os.environ) -> Custody:
+    """Open the project of the current folder, or of `start`."""
+    return Custody(find_config(start or Path.cwd(), environment))
+
+
+def create(
+    root: Path,
+    use_case: str,
+    owner: str,
+    *,
+    tier: str = "high",
+    purpose: str = "",
+    solo: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Custody:
+    """Begin custody in `root`: keys, ledger, owner, custodian, and `custody.toml` as the last step.
+
+    `solo` gives the owner every role; every report says so. Raises `InvalidInput` when a project is
+    there already.
+    """
+    from custody.adapters.memory import FileMemory
+    from custody.adapters.sqlite import SqliteStore
+    from custody.ledger.log import Log
+
+    if (root / FILE).exists():
+        raise InvalidInput(f"{root / FILE} exists already", hint="custody status shows how it stands")
+    if tier not in ("low", "medium", "high"):
+        raise InvalidInput(f"tier {tier!r} is none of low, medium, high")
+    if not use_case or not use_case.replace("-", "").replace("_", "").isalnum():
+        raise InvalidInput(f"{use_case!r} is not a usable name; use letters, digits and dashes")
+    folder = root / FOLDER
+    if folder.exists():
+        spare = folder.with_name(f"{FOLDER}.unfinished-{secrets.token_hex(3)}")
+        folder.rename(spare)
+    passphrase = environment.get("CUSTODY_PASSPHRASE", "")
+    try:
+        (folder / "keys").mkdir(mode=0o700, parents=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise Unavailable(f"cannot make {folder}: {error.strerror}", hint="choose a folder you can write to") from None
+    log_key, owner_key, custodian = LogKey.generate(), PersonKey.generate(), PersonKey.generate()
+    log_key.save(folder / "keys" / "log.pem", passphrase)
+    owner_key.save(folder / "keys" / f"{owner}.pem", passphrase)
+    custodian.save(folder / "keys" / f"{CUSTODIAN}.pem", passphrase)
+    origin = f"custody.{use_case}.{secrets.token_hex(6)}"
+    store = SqliteStore(folder / "ledger.db", create=True)
+    log = Log(store, FileMemory(state_folder(environment)), origin, log_key.public, log_key)
+    roles = frozenset(role for role in Role if role is not Role.CUSTODIAN) if solo else frozenset({Role.OWNER})
+    begin(log, owner, owner_key.public, roles, owner_key, now().isoformat())
+    store.close()
+    half = root / f".{FILE}.part"
+    half.write_text(
+        f'use_case = "{use_case}"\nactor = "{owner}"\n\n'
+        "# The trust root: whoever replaces the ledger cannot replace these unseen. Keep this file under version control.\n"
+        f'[trust]\norigin = "{origin}"\nlog_key = "{raw_to_text(log_key.public)}"\nowner_key = "{owner_key.keyid}"\n',
+        encoding="utf-8",
+    )
+    custody = Custody(read_config(half, environment))
+    enrol(custody.desk, owner, CUSTODIAN, CUSTODIAN, frozenset({Role.CUSTODIAN}), custodian.public)
+    pen = custody.desk.permit(owner, Action.ENROL)
+    said = {"use_case": use_case, "tier": tier, "purpose": purpose or use_case, "solo": solo}
+    pen.write(use_case_subject(use_case), kinds.USE_CASE, said)
+    half.replace(root / FILE)
+    return Custody(read_config(root / FILE, environment))
+
+
+def add_person(custody: Custody, by: str, name: str, roles: Sequence[str], public_key: Path | None = None) -> Any:
+    """Enrol a person: with the public key they bring, or with a new key made on this machine."""
+    try:
+        wanted = frozenset(Role(role) for role in roles)
+    except ValueError:
+        raise InvalidInput(f"unknown role in {', '.join(roles)}", hint=f"roles: {', '.join(Role)}") from None
+    if public_key is not None:
+        try:
+            pem = public_key.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{public_key} cannot be read: {error}") from None
+        return enrol(custody.desk, by, name, name, wanted, pem)
+    known = custody.desk.actors().actors.get(name)
+    if known is not None:
+        return enrol(custody.desk, by, name, known.person, wanted, known.key)
+    path = custody.config.keys / f"{name}.pem"
+    key = PersonKey.load(path, custody.config.passphrase) if path.exists() else PersonKey.generate()
+    if not path.exists():
+        custody.desk.permit(by, Action.ENROL)
+        key.save(path, custody.config.passphrase)
+    return enrol(custody.desk, by, name, name, wanted, key.public)
+
+
+class AdmittedModel:
+    """A model whose whole chain held when it was loaded; it logs what it predicts.
+
+    `scores` and `predict_proba` write to the prediction log before they answer. The estimator was
+    deserialised from the verified bytes in memory; its files were scanned before they were admitted.
+    """
+
+    def __init__(self, admitted: Admitted, estimator: Any, log: PredictionLog, desk: Desk, actor: str) -> None:
+        self.subject, self.admission = admitted.subject, admitted.admission
+        self.estimator = estimator
+        self._log, self._desk, self._actor = log, desk, actor
+        self._lock = threading.Lock()
+
+    def predict_proba(self, rows: Any) -> Any:
+        """Return the estimator's probabilities for a data frame, after logging the last column."""
+        answers = self.estimator.predict_proba(rows)
+        with self._lock:
+            self._log.add([repr(row).encode() for row in rows.to_numpy().tolist()], answers[:, -1])
+        return answers
+
+    def close(self) -> None:
+        """Seal the prediction log on the ledger."""
+        self._log.close(self._desk, self._actor)
+
+    def __enter__(self) -> AdmittedModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def load(
+    use_case: str = "", *, environment: str = "production", actor: str = "", start: Path | None = None, model: str = ""
+) -> AdmittedModel:
+    """Return a model only if its chain holds: ledger, admission, recomputed decision, standing, bytes.
+
+    Raises `Tampered`, `NotPermitted` or `OutOfOrder`; there is no way to get the model anyway.
+    """
+    import io
+
+    from custody.stages.deployment import admit
+
+    custody = open_custody(start)
+    who = actor or custody.config.actor
+    admitted = admit(custody.desk, custody.vault, who, use_case or custody.config.use_case, environment, model)
+    names = sorted(name for name in admitted.files if name.endswith((".joblib", ".pkl", ".pickle")))
+    if not names:
+        raise NotFound(
+            f"model {admitted.subject.short} has no joblib or pickle file", hint="custody deploy --to FOLDER"
+        )
+    try:
+        import joblib
+
+        estimator = joblib.load(io.BytesIO(admitted.files[names[0]]))
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"{error.name} is not installed", hint="pip install 'custody[checks]'") from None
+    log = custody.prediction_log(admitted.subject, environment)
+    return AdmittedModel(admitted, estimator, log, custody.desk, who)
