@@ -36,7 +36,7 @@ WORDS = {
 class App:
     """One command's way to the project and to the user."""
 
-    def __init__(self, name: str, as_json: bool) -> None:  # noqa: FBT001
+    def __init__(self, name: str, as_json: bool) -> None:
         self._name, self.json = name, as_json
 
     @cached_property
@@ -85,7 +85,7 @@ def face(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--as", "as_name", default="", metavar="NAME", help="Who acts; the default stands in custody.toml.")
     @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
     @functools.wraps(function)
-    def wrapped(*args: Any, as_name: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    def wrapped(*args: Any, as_name: str, as_json: bool, **options: Any) -> None:
         app = App(as_name, as_json)
         try:
             function(app, *args, **options)

@@ -9,10 +9,18 @@ import click
 
 from custody.cli.app import App, face
 
-ROLES = (
-    "owner security_manager data_engineer data_scientist ml_engineer validator approver "
-    "compliance_officer auditor operator"
-).split()
+ROLES = [
+    "owner",
+    "security_manager",
+    "data_engineer",
+    "data_scientist",
+    "ml_engineer",
+    "validator",
+    "approver",
+    "compliance_officer",
+    "auditor",
+    "operator",
+]
 
 
 class _Init(click.Group):
@@ -45,7 +53,7 @@ def init() -> None:
 @click.option("--solo", is_flag=True, help="One person plays every part; lowers the assurance, visibly.")
 @click.option("--owner", default="", help="Name of the first person; the default is your login.")
 @face
-def use_case(app: App, use_case: str, tier: str, purpose: str, solo: bool, owner: str) -> None:  # noqa: FBT001
+def use_case(app: App, use_case: str, tier: str, purpose: str, solo: bool, owner: str) -> None:
     """Begin custody of USE_CASE in this folder."""
     from custody.wiring import create
 

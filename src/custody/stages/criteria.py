@@ -121,3 +121,74 @@ def _tier(raw: bytes) -> str:
     except (ValueError, RecursionError):
         return "high"
     return tier if tier in ("low", "medium", "high") else "high"
+
+
+def template(use_case: str, tier: str, held_out: Evidence) -> str:
+    """Return a criteria file to start from, with the sensitive columns of the held-out set."""
+    sensitive = [str(name) for name in held_out.predicate["columns"]["sensitive"]]
+    by = ", ".join(f'"{name}"' for name in sensitive)
+    fairness = (
+        f"""
+[[criterion]]
+id = "F1"
+class = "fairness"
+measure = "fairness.group_gaps.equal_opportunity_difference"
+by = [{by}]
+depth = 1
+at_most = 0.10
+why = "Whoever deserves the positive answer should get it about as often in each group."
+"""
+        if sensitive
+        else """
+[not_applicable]
+fairness = "no sensitive column is declared for this data"
+"""
+    )
+    return f"""# What must hold before this model may run. Set the bounds, then: custody gate lint
+# A bound is compared with a whole confidence interval, never with a single number.
+custody = "criteria/1"
+use_case = "{use_case}"
+tier = "{tier}"
+confidence = 0.95
+max_openings = 20        # how often the held-out set may be opened
+max_attempts = 10        # how many training runs may be tried
+
+[held_out]
+dataset = "{held_out.subject.name}"
+
+[[criterion]]
+id = "P1"
+class = "performance"
+measure = "performance.classification.balanced_accuracy"
+at_least = 0.70
+why = "Clearly better than guessing, on both classes."
+{fairness}
+[[criterion]]
+id = "A1"
+class = "robustness"
+measure = "robustness.evasion.success_rate"
+at = {{ features = 1 }}
+at_most = 0.50
+why = "Changing one field must not let most positives through."
+
+[[criterion]]
+id = "S1"
+class = "security"
+measure = "privacy.membership_inference.auc"
+at_most = 0.60
+why = "An attacker should beat a coin by no more than ten points when guessing who was in the training data."
+
+[[criterion]]
+id = "D1"
+class = "data"
+measure = "data.contamination.excess_rate"
+at_most = 0.005
+why = "The held-out set must not have been seen in training."
+
+[[criterion]]
+id = "D2"
+class = "data"
+measure = "data.leakage.leaky_features"
+at_most = 0.0
+why = "No column may give the answer away."
+"""

@@ -1,0 +1,171 @@
+"""`custody audit`: verify, export, explain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from custody.cli.app import App, face
+from custody.core import predicates as kinds
+
+
+@click.group()
+def audit() -> None:
+    """Verify the ledger, export it for strangers, explain who may do what."""
+
+
+@audit.command()
+@face
+def verify(app: App) -> None:
+    """Verify every entry, signature and root, and recompute every decision on record."""
+    from custody.core.evidence import Record
+    from custody.core.release import decide as judge
+    from custody.errors import Tampered
+
+    desk = app.custody.desk
+    record = desk.read()
+    decisions = record.of_kind(kinds.DECISION)
+    for entry in decisions:
+        said = entry.predicate
+        frontier = desk.reading.frontiers.get(said["size"])
+        if frontier is None or not 0 < said["size"] <= entry.index:
+            raise Tampered(f"the decision in entry {entry.index} does not say what it was based on")
+        then = Record(record.entries[: said["size"]], said["size"], frontier.root.hex(), record.roots)
+        again = judge(then, entry.subject.sha256, str(said["use_case"]), entry.at)
+        if again.outcome != said["outcome"]:
+            raise Tampered(
+                f"the decision in entry {entry.index} is {said['verdict']}; the record gives {again.verdict}"
+            )
+    fresh = desk.reading.fresh
+    lines = [
+        f"{record.size} entries, every signature and hash checked; {len(decisions)} decisions recomputed, all agree.",
+        f"  root {record.root}",
+        "  consistent with what this machine saw before"
+        if fresh
+        else "  freshness unproven: this machine had not seen this ledger before",
+    ]
+    body = {"entries": record.size, "root": record.root, "decisions": len(decisions), "fresh": fresh}
+    app.show(body, lines)
+
+
+@audit.command("export")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="bundle.json", show_default=True)
+@face
+def export_(app: App, output: Path) -> None:
+    """Write one file with everything a stranger needs to re-check the decisions offline."""
+    from custody.ledger.bundle import write_bundle
+
+    desk = app.custody.desk
+    record = desk.read()
+    size = write_bundle(desk.reading, output)
+    lines = [
+        f"{output}: {record.size} entries, {size:,} bytes.",
+        "  Give the trust root by another way: custody audit trust-root -o trust.json",
+        f"next: python -m custody_verify {output} --trust trust.json",
+    ]
+    app.show({"bundle": str(output), "entries": record.size, "bytes": size}, lines)
+
+
+@audit.command("trust-root")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="trust.json", show_default=True)
+@face
+def trust_root(app: App, output: Path) -> None:
+    """Write the log's key and the owner's key id; a verifier must get them from you, not from the bundle."""
+    from custody.ledger.bundle import write_trust_root
+
+    config = app.custody.config
+    write_trust_root(output, config.origin, config.log_key, config.owner_key)
+    app.show({"trust_root": str(output), "origin": config.origin}, [f"{output}: trust root of {config.origin}"])
+
+
+@audit.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="report.html", show_default=True)
+@click.argument("model", default="")
+@face
+def report(app: App, model: str, output: Path) -> None:
+    """Write the passport of MODEL as one HTML page, from verified evidence alone."""
+    from custody.stages.audit import passport
+
+    desk = app.custody.desk
+    page = passport(desk, app.use_case, model)
+    output.write_text(page, encoding="utf-8")
+    app.show({"report": str(output)}, [f"{output} is written."])
+
+
+@audit.command()
+@click.option("--about", default="", help="Only entries whose subject or kind contains this.")
+@face
+def log(app: App, about: str) -> None:
+    """List the entries of the ledger."""
+    rows = []
+    for entry in app.custody.desk.read():
+        kind = kinds.short(entry.kind)
+        if (
+            about
+            and about not in entry.subject.name
+            and about not in kind
+            and not entry.subject.sha256.startswith(about)
+        ):
+            continue
+        about_what = f"{entry.subject.name} {entry.subject.short}"
+        rows.append({"entry": entry.index, "kind": kind, "by": entry.actor, "subject": about_what, "at": entry.at})
+    lines = [f"  {row['entry']:>4}  {row['kind']:<18} {row['by']:<12} {row['subject']:<44} {row['at']}" for row in rows]
+    app.show({"entries": rows}, lines)
+
+
+@audit.command()
+@click.argument("entry", type=int)
+@face
+def show(app: App, entry: int) -> None:
+    """Show one ENTRY in full."""
+    from custody.errors import NotFound
+
+    record = app.custody.desk.read()
+    if not 0 <= entry < record.size:
+        raise NotFound(f"there is no entry {entry}; the ledger has {record.size}")
+    found = record.entries[entry]
+    body: dict[str, Any] = {
+        "entry": entry,
+        "kind": found.kind,
+        "by": found.actor,
+        "person": found.person,
+        "subject": found.subject.to_json(),
+        "statement": found.digest,
+        "predicate": found.predicate,
+    }
+    app.show(body, json.dumps(body, indent=2, sort_keys=True, default=str).splitlines())
+
+
+@audit.command("who-can")
+@click.argument("action")
+@face
+def who_can(app: App, action: str) -> None:
+    """List everyone who may do ACTION, and by what right."""
+    from custody.core.access import Action
+    from custody.core.access import who_can as ask
+    from custody.errors import InvalidInput
+
+    if action not in list(Action):
+        raise InvalidInput(f"{action!r} is not an action", hint=f"actions: {', '.join(Action)}")
+    actors = list(app.custody.desk.actors().actors.values())
+    rows = [
+        {"name": actor.name, "person": actor.person, "why": access.reason}
+        for actor, access in ask(actors, Action(action))
+    ]
+    app.show({"action": action, "who": rows}, [f"  {row['name']:<14} {row['why']}" for row in rows] or ["  nobody"])
+
+
+@audit.command()
+@face
+def people(app: App) -> None:
+    """List who is enrolled, with roles, and every denial on record."""
+    desk = app.custody.desk
+    actors = desk.actors().actors.values()
+    denials = [{**entry.predicate, "entry": entry.index} for entry in desk.read().of_kind(kinds.DENIAL)]
+    rows = [{"name": a.name, "person": a.person, "roles": sorted(a.roles), "keyid": a.keyid} for a in actors]
+    lines = [f"  {row['name']:<14} {', '.join(row['roles'])}" for row in rows]
+    lines += [f"  denied: {d['actor']} {d['action']}: {d['reason']}  [{d['entry']}]" for d in denials]
+    app.show({"people": rows, "denials": denials}, lines)

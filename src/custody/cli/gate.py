@@ -1,0 +1,149 @@
+"""`custody gate`: seal, approve, waive, decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from custody.cli.app import App, face
+from custody.cli.results import decision_lines, ruling_lines
+
+
+@click.group()
+def gate() -> None:
+    """Seal the criteria before training; approve, waive and decide after it."""
+
+
+@gate.command("init")
+@click.argument("path", type=click.Path(path_type=Path), default="criteria.toml")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@face
+def init_(app: App, path: Path, force: bool) -> None:
+    """Write a criteria file to start from, fitted to the data on record."""
+    from custody.core import predicates as kinds
+    from custody.errors import InvalidInput, OutOfOrder
+    from custody.records.datasets import datasets
+    from custody.stages.criteria import template
+
+    if path.exists() and not force:
+        raise InvalidInput(f"{path} exists already", hint="name another file, or use --force")
+    record = app.custody.desk.read()
+    held_out = next((e for e in datasets(record) if e.predicate["purpose"] == "held_out"), None)
+    opened = record.latest(kinds.USE_CASE, use_case=app.use_case)
+    if held_out is None or opened is None:
+        raise OutOfOrder("no held-out data is on record", hint="custody data register NAME PATH --purpose held_out")
+    path.write_text(template(app.use_case, str(opened.predicate["tier"]), held_out), encoding="utf-8")
+    app.show({"path": str(path)}, [f"{path} is written. Set its bounds, then: custody gate lint {path}"])
+
+
+@gate.command()
+@click.argument("path", type=click.Path(path_type=Path), default="criteria.toml")
+@face
+def lint(app: App, path: Path) -> None:
+    """Read criteria with line numbers, and check their power against the held-out set."""
+    from custody.core import predicates as kinds
+    from custody.stages.criteria import lint as read
+    from custody.stages.criteria import power
+
+    found = read(path)
+    defects = list(found.defects)
+    if not defects:
+        custody = app.custody
+        record = custody.desk.read()
+        if record.of_kind(kinds.DATASET):
+            defects = power(found, custody.config.root, record, custody.read_table)
+    body = {"path": str(path), "defects": [{"line": d.line, "kind": d.kind, "message": d.message} for d in defects]}
+    if defects:
+        app.show(body, [f"{path}:{defect}" for defect in defects], 2)
+    count = len(found.document["criterion"])
+    app.show(body, [f"{path}: {count} criteria, no defects.", f"next: custody gate seal {path}"])
+
+
+@gate.command()
+@click.argument("path", type=click.Path(path_type=Path), default="criteria.toml")
+@face
+def seal(app: App, path: Path) -> None:
+    """Seal the criteria with policy, evaluator and held-out commitment. From here on they bind."""
+    from custody.stages.criteria import seal as put_on_record
+
+    custody = app.custody
+    said = put_on_record(custody.desk, app.actor, app.use_case, custody.config.root, path, custody.read_table)
+    held_out = said.predicate["held_out"]
+    lines = [
+        f"Sealed in entry {said.index} by {said.person}: {len(said.predicate['criteria']['criterion'])} criteria",
+        f"  seal {said.digest}",
+        f"  held-out set {held_out['name']} {held_out['sha256'][:12]}, {held_out['rows']} rows",
+        "next: custody run -- python train.py",
+    ]
+    app.show({"seal": said.digest, "entry": said.index, "held_out": held_out}, lines)
+
+
+@gate.command()
+@click.argument("model", default="")
+@click.option("--reject", is_flag=True, help="Reject instead; needs a reason.")
+@click.option("--reason", default="")
+@face
+def approve(app: App, model: str, reject: bool, reason: str) -> None:
+    """Approve MODEL, as someone who neither wrote its criteria, trained nor validated it."""
+    from custody.stages.release import approve as put_on_record
+
+    said = put_on_record(app.custody.desk, app.actor, app.use_case, model, reject=reject, reason=reason)
+    verb = "rejected" if reject else "approved"
+    body = {"model": said.subject.sha256, "verdict": said.predicate["verdict"], "entry": said.index}
+    app.show(body, [f"{said.person} {verb} {said.subject.short} (entry {said.index}).", "next: custody gate decide"])
+
+
+@gate.command()
+@click.argument("criterion")
+@click.option("--model", default="")
+@click.option("--days", type=int, required=True)
+@click.option("--reason", required=True)
+@click.option("--control", required=True, help="What protects people meanwhile.")
+@face
+def waive(app: App, criterion: str, model: str, days: int, reason: str, control: str) -> None:
+    """Waive CRITERION for some days, within the limits of the sealed policy."""
+    from custody.stages.release import waive as put_on_record
+
+    said = put_on_record(
+        app.custody.desk, app.actor, app.use_case, model, criterion, days=days, reason=reason, control=control
+    )
+    body = {"criterion": criterion, "expires": said.predicate["expires"], "entry": said.index}
+    app.show(body, [f"{criterion} is waived until {said.predicate['expires']} (entry {said.index}), in every report."])
+
+
+@gate.command()
+@click.argument("model", default="")
+@click.option("--env", "environment", default="", help="On GO, admit the model to this environment.")
+@face
+def decide(app: App, model: str, environment: str) -> None:
+    """Compute the decision from the record: GO (0), NO-GO (1) or INCONCLUSIVE (3). Nobody can type it."""
+    from custody.stages.release import decide as judge
+
+    decision, said, admission = judge(app.custody.desk, app.actor, app.use_case, model, environment)
+    lines = decision_lines(decision, said.index)
+    body = {**decision.to_predicate(), "entry": said.index, "model": decision.model}
+    if admission is not None:
+        until = admission.predicate["expires"] or "it is withdrawn"
+        lines += ["", f"Admitted to {environment} until {until} (entry {admission.index})."]
+        lines.append(f"next: custody deploy --env {environment}")
+        body["admission"] = admission.index
+    elif not decision.failing():
+        lines += ["", "next: custody gate decide --env production"]
+    app.show(body, lines, decision.verdict.exit_code)
+
+
+@gate.command()
+@click.argument("model", default="")
+@face
+def show(app: App, model: str) -> None:
+    """Show what a decision would be now, without recording one."""
+    from custody.core.release import decide as judge
+    from custody.records.lineage import find_model
+
+    desk = app.custody.desk
+    record = desk.read()
+    finish = find_model(record, app.use_case, model)
+    decision = judge(record, finish.subject.sha256, app.use_case, desk.time())
+    lines = [f"{decision.verdict}  model {finish.subject.short}, if decided now", *ruling_lines(decision.rulings)]
+    app.show(decision.to_predicate(), lines, decision.verdict.exit_code)

@@ -1,0 +1,97 @@
+"""How results of checks and rulings are shown, everywhere alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from custody.cli.app import word
+from custody.core.decision import Decision, Ruling
+from custody.core.evidence import Evidence
+
+
+def results_body(found: Sequence[Evidence]) -> dict[str, Any]:
+    """Return results as JSON-able data."""
+    return {
+        "results": [
+            {
+                "check": entry.predicate["check"],
+                "entry": entry.index,
+                "measures": entry.predicate["measures"],
+                "findings": entry.predicate["findings"],
+            }
+            for entry in found
+        ]
+    }
+
+
+def result_lines(found: Iterable[Evidence]) -> list[str]:
+    """Return results as lines: each check, its measures, its findings."""
+    lines: list[str] = []
+    for entry in found:
+        lines.append(
+            click.style(entry.predicate["check"], bold=True) + click.style(f"  [entry {entry.index}]", dim=True)
+        )
+        lines += [f"    {measure_line(measure)}" for measure in entry.predicate["measures"]]
+        lines += [f"    {line}" for line in finding_lines(entry.predicate["findings"])]
+    return lines
+
+
+def measure_line(measure: dict[str, Any]) -> str:
+    """Return one measure as a line."""
+    at = ", ".join(f"{key}={value}" for key, value in measure["at"].items())
+    name = measure["name"] + (f" [{at}]" if at else "")
+    if measure["value"] is None:
+        return f"{name:<44} " + click.style("unknown", fg="magenta") + f"  {measure.get('reason', '')}"
+    value, low, high = measure["value"], measure["low"], measure["high"]
+    interval = "" if low == high else f"   {low:.4g} to {high:.4g}"
+    return f"{name:<44} {value:>9.4g}{interval}   n {measure['n']}"
+
+
+def finding_lines(findings: Iterable[dict[str, Any]]) -> list[str]:
+    """Return findings as lines: what, where, why, and what to do."""
+    colours = {"critical": "red", "warning": "yellow", "info": "blue"}
+    lines = []
+    for finding in findings:
+        severity = click.style(finding["severity"], fg=colours.get(finding["severity"], "white"))
+        where = f" in {finding['where']}" if finding["where"] else ""
+        lines.append(f"{severity}: {finding['what']}{where}")
+        lines += [f"    {finding[key]}" for key in ("why", "fix") if finding[key]]
+    return lines
+
+
+def exit_of_findings(found: Iterable[Evidence]) -> int:
+    """Return 1 for a critical finding, 3 when something could not be measured, else 0."""
+    code = 0
+    for entry in found:
+        if any(finding["severity"] == "critical" for finding in entry.predicate["findings"]):
+            return 1
+        if all(measure["value"] is None for measure in entry.predicate["measures"]):
+            code = 3
+    return code
+
+
+def ruling_lines(rulings: Iterable[Ruling]) -> list[str]:
+    """Return rulings as lines, with the entries they rest on."""
+    lines = []
+    for ruling in rulings:
+        entries = ", ".join(map(str, ruling.entries[:6])) + (" ..." if len(ruling.entries) > 6 else "")
+        tail = click.style(f"  [{entries}]", dim=True) if entries else ""
+        lines.append(f"  {word(ruling.status)} {ruling.id:<30} {ruling.reason}{tail}")
+    return lines
+
+
+def decision_lines(decision: Decision, entry: int) -> list[str]:
+    """Return a decision: the answer first, then every reason."""
+    against = decision.failing()
+    head = word(decision.verdict).strip()
+    lines = [f"{head}  model {decision.model[:12]}  decided in entry {entry}, from {decision.size} entries"]
+    if decision.assurance == "solo":
+        lines.append(
+            click.style("  SOLO: one person played every part; there was no separation of duties.", fg="yellow")
+        )
+    lines += ruling_lines(against)
+    lines += ruling_lines(ruling for ruling in decision.rulings if ruling not in against)
+    return lines

@@ -1,0 +1,51 @@
+"""`custody validate`: measure a model against what was promised."""
+
+from __future__ import annotations
+
+import click
+
+from custody.cli.app import App, face, word
+from custody.cli.results import finding_lines, results_body, ruling_lines
+
+
+@click.command()
+@click.argument("model", default="")
+@click.option("--full", is_flag=True, help="Show every measure, not only those the criteria ask for.")
+@face
+def validate(app: App, model: str, full: bool) -> None:
+    """Scan MODEL, open the held-out set once, run every check, and hold the results against the criteria.
+
+    Exits 0 when all sealed criteria are met, 1 when one is proven not met, 3 when one is open or unknown.
+    """
+    from custody.cli.results import result_lines
+    from custody.core.decision import Status
+    from custody.core.release import decide as judge
+    from custody.stages.validation import validate as measure
+
+    custody = app.custody
+    found = measure(custody.desk, custody.bench(), app.actor, app.use_case, model, app.progress())
+    record = custody.desk.read()
+    decision = judge(record, found.model.subject.sha256, app.use_case, custody.desk.time())
+    criteria = [ruling for ruling in decision.rulings if not ruling.id.startswith("process.")]
+    statuses = {ruling.status for ruling in criteria}
+    code = 1 if Status.NOT_MET in statuses or not found.opened else 0
+    if not code and not (statuses and statuses <= {Status.MET, Status.WAIVED}):
+        code = 3
+    lines = [f"Model {found.model.subject.short}: {len(found.results)} checks on record."]
+    if not found.opened:
+        lines.append(f"  {word('not_met')} {found.reason}")
+    lines += ruling_lines(criteria)
+    findings = [finding for entry in found.results for finding in entry.predicate["findings"]]
+    shown = [finding for finding in findings if finding["severity"] != "info"]
+    lines += [f"  {line}" for line in finding_lines(shown)]
+    if full:
+        lines += ["", *result_lines(found.results)]
+    lines.append("next: custody gate approve" if code == 0 else "next: custody gate show")
+    body = {
+        **results_body(found.results),
+        "model": found.model.subject.sha256,
+        "opened": found.opened,
+        "reason": found.reason,
+        "rulings": [ruling.to_json() for ruling in criteria],
+    }
+    app.show(body, lines, code)
