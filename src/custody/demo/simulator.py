@@ -73,7 +73,7 @@ CRITERIA = Path(__file__).parent / "assets" / "criteria.toml"
 
 _DAY = 1440.0
 _HISTORY_DAYS = 31
-_OLDEST = 60 * _DAY
+_OLDEST = _HISTORY_DAYS * _DAY
 _EPOCH = datetime(2025, 9, 1, tzinfo=UTC)
 
 # Typical amount of each category, its spread, and how often honest customers buy there.
@@ -194,13 +194,14 @@ class _Customers:
 def _customers(rng: np.random.Generator, count: int) -> _Customers:
     import numpy as np
 
+    # Dealt out like cards, so that small cohorts are made up like large ones.
     person = np.arange(count)
     region = (person % 3).astype(np.int64)
     return _Customers(
         region=region,
         sex=((person // 3) % 2).astype(np.int64),
-        age=rng.choice(4, count, p=(0.20, 0.28, 0.32, 0.20)),
-        branch=region * 4 + rng.integers(0, 4, count),
+        age=rng.permutation(np.searchsorted((0.20, 0.48, 0.80), (person + 0.5) / count)),
+        branch=region * 4 + (person // 6) % 4,
         pace=rng.gamma(8.0, 0.35 / 8.0, count),
         thrift=rng.normal(0.0, 0.22, count),
     )
