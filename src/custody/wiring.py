@@ -77,7 +77,14 @@ class Custody:
 
         config = self.config
         return Workshop(
-            config.root, config.runs, config.staging, self.sandbox, self.vault, capture_code, capture_environment
+            config.root,
+            config.runs,
+            config.staging,
+            self.sandbox,
+            self.vault,
+            capture_code,
+            capture_environment,
+            (config.folder, config.state),
         )
 
     def bench(self) -> Bench:

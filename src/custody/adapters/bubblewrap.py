@@ -6,7 +6,7 @@ namespace, trace, or use io_uring. Where the kernel or a container forbids names
 `Bare`, which isolates nothing and says so: whether that may pass is a gate's decision.
 """
 
-# ruff: noqa: PTH100, PTH115 - text paths, because links must stay links
+# ruff: noqa: PTH100, PTH110, PTH115 - text paths, because links must stay links
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ _SCRATCH = 8 * 1024**3
 """Bytes that /tmp inside may hold; it lies in memory."""
 
 _SYSTEM_FILES = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "nsswitch.conf")
+_PROC_READ_ONLY = ("sys", "irq", "bus", "fs", "acpi", "scsi", "pressure")
+_PROC_HIDDEN = (
+    *("kcore", "kmsg", "keys", "kpagecgroup", "kpagecount", "kpageflags", "mtrr", "slabinfo", "sysrq-trigger"),
+    *("timer_list", "vmallocinfo"),
+)
 _PASSWD = b"custody:x:1000:1000::/tmp:/bin/sh\n"
 _GROUP = b"custody:x:1000:\n"
 _HOSTS = b"127.0.0.1 localhost custody\n::1 localhost custody\n"
@@ -353,8 +358,24 @@ def _system(data: Callable[[bytes], str]) -> list[str]:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for name, content in (("passwd", _PASSWD), ("group", _GROUP), ("hosts", _HOSTS)):
         words += ["--perms", "0444", "--ro-bind-data", data(content), f"/etc/{name}"]
-    words += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
+    words += ["--proc", "/proc", "--dev", "/dev", *_kernel()]
+    words += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
     return [*words, "--size", str(_SCRATCH), "--perms", "1777", "--tmpfs", "/tmp", "--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+
+
+def _kernel() -> list[str]:
+    """Close what /proc offers to the owner of its files, who is the real root when root starts a run.
+
+    bubblewrap asks whether the folder /proc/sys is writable; the files in it are, and
+    /proc/sys/kernel/core_pattern names a program that the kernel starts outside of every namespace.
+    """
+    words: list[str] = []
+    for name in _PROC_READ_ONLY:
+        words += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    for name in _PROC_HIDDEN:
+        if os.path.exists(f"/proc/{name}"):
+            words += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    return words
 
 
 def _first_process(status: int) -> int | None:

@@ -181,7 +181,7 @@ def _git_says(folder: Path, *words: str) -> bytes | None:
     program = shutil.which("git")
     if program is None:
         return None
-    # The repository may be a stranger's: none of its hooks, monitors or drivers may run.
+    # Looking must start nothing: no hook, no file monitor, no external diff that the repository names.
     quiet = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "diff.external=")
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:

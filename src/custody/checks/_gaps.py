@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Counts = NDArray[np.float64] | NDArray[np.int64]
 
 BLOCK = 1 << 20
 """Pairs compared at a time, so that memory stays at a few tens of megabytes."""
@@ -43,15 +44,19 @@ class Worst(NamedTuple):
     """Positions of the pair that decides the end which a PASS needs."""
 
 
-def worst_difference(successes: Floats, trials: Floats, confidence: float, looks: int = 1) -> Worst:
+def worst_difference(
+    successes: Counts, trials: Counts, confidence: float, *, looks: int = 1, effect: float = 1.0
+) -> Worst:
     """Return the largest difference of rates between two groups; shape of both arguments: (groups,).
 
     Every group needs at least one trial. `looks` is the number of such gaps among which the caller
-    will take the largest (equalised odds takes two); it corrects the near end.
+    will take the largest (equalised odds takes two); it corrects the near end. `effect` trials count
+    as one where trials of one entity hang together.
     """
     import numpy as np
 
     rate, shares = _rates(successes, trials)
+    successes, trials = successes / effect, trials / effect
     loose = proportion(successes, trials, confidence)
     tight = clopper_pearson(successes, trials, 1 - (1 - confidence) / (looks * shares))
     far, near = (-1.0, (0, 0)), (0.0, (0, 0))
@@ -72,13 +77,14 @@ def worst_difference(successes: Floats, trials: Floats, confidence: float, looks
     )
 
 
-def worst_ratio(successes: Floats, trials: Floats, confidence: float) -> Worst:
+def worst_ratio(successes: Counts, trials: Counts, confidence: float, *, effect: float = 1.0) -> Worst:
     """Return the smallest ratio of rates between two groups, in [0, 1]; at least one rate is above 0."""
     import numpy as np
 
     rate, shares = _rates(successes, trials)
     if not rate.max() > 0:
         raise InvalidInput("a ratio of rates needs one rate above 0")
+    successes, trials = successes / effect, trials / effect
     loose = proportion(successes, trials, confidence)
     tight = clopper_pearson(successes, trials, 1 - (1 - confidence) / shares)
     far, near = (-2.0, (0, 0)), (-1.0, (0, 0))
@@ -106,7 +112,7 @@ def worst_ratio(successes: Floats, trials: Floats, confidence: float) -> Worst:
     )
 
 
-def _rates(successes: Floats, trials: Floats) -> tuple[Floats, int]:
+def _rates(successes: Counts, trials: Counts) -> tuple[Floats, int]:
     """Return the rates and the number of pairs; refuses fewer than two groups and empty groups."""
     if successes.size < 2 or successes.shape != trials.shape:
         raise InvalidInput("a gap needs at least two groups")

@@ -72,6 +72,23 @@ class JointCounts:
         )
         return labels, summed
 
+    def rows_by(self, names: Sequence[str]) -> NDArray[np.intp]:
+        """Return for every row the position of its group in the answer of `by`, shape (rows,)."""
+        import numpy as np
+
+        chosen = sorted((one for one in self.attributes if one.name in names), key=lambda one: one.name)
+        code = np.zeros(chosen[0].codes.size, dtype=np.intp)
+        span = 1
+        for one in chosen:
+            code = code * len(one.groups) + one.codes
+            span *= len(one.groups)
+            if span > DENSE:
+                code = np.unique(code, return_inverse=True)[1]
+                span = int(code.max()) + 1
+        present = np.bincount(code, minlength=span) > 0
+        renumbered: NDArray[np.intp] = (np.cumsum(present) - 1)[code]
+        return renumbered
+
 
 def join_names(names: Sequence[str]) -> str:
     """Return how a criterion names an attribute or an intersection: `race*sex`."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from custody.checks._entities import design_effect
 from custody.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -103,18 +104,20 @@ def proportion(successes: ArrayLike, trials: ArrayLike, confidence: float) -> In
     return Interval(low, high)
 
 
-def rate_span(successes: float, trials: float, confidence: float) -> Span:
-    """Return one proportion with its interval; `trials` must be above 0."""
-    low, high = proportion([successes], [trials], confidence)
-    return Span(successes / trials, float(low[0]), float(high[0]))
+def rate_span(successes: float, trials: float, confidence: float, effect: float = 1.0) -> Span:
+    """Return one proportion with its interval; `trials` is above 0, and `effect` trials count as one."""
+    value = successes / trials
+    low, high = proportion([successes / effect], [trials / effect], confidence)
+    return Span(value, min(float(low[0]), value), max(float(high[0]), value))
 
 
-def mean_span(values: Floats, confidence: float) -> Span:
-    """Return the mean of values in [0, 1], shape (rows,), with its interval."""
+def mean_span(values: Floats, confidence: float, effect: float = 1.0) -> Span:
+    """Return the mean of values in [0, 1], shape (rows,), with its interval; `effect` rows count as one."""
     import numpy as np
 
     mean = float(values.mean())
-    return mean_ends(mean, float(np.square(values - mean).sum()), values.size, confidence)
+    squares = float(np.square(values - mean).sum())
+    return mean_ends(mean, squares / effect, values.size / effect, confidence)
 
 
 def mean_ends(mean: float, squares: float, rows: float, confidence: float) -> Span:
@@ -146,29 +149,38 @@ def average_span(first: Span, second: Span) -> Span:
     return Span(value, max(value - below, 0.0), min(value + above, 1.0))
 
 
-def f1_span(true_positives: float, false_positives: float, false_negatives: float, confidence: float) -> Span:
-    """Return F1 with its interval: F1 is 2J / (1 + J) of the proportion J = TP / (TP + FP + FN)."""
-    jaccard = rate_span(true_positives, true_positives + false_positives + false_negatives, confidence)
-    return Span(*(2 * part / (1 + part) for part in jaccard))
+def f1_span(hits: float, tried: float, confidence: float, effect: float = 1.0) -> Span:
+    """Return F1 with its interval, from J = TP / (TP + FP + FN) = `hits` / `tried`: F1 is 2J / (1 + J)."""
+    return Span(*(2 * part / (1 + part) for part in rate_span(hits, tried, confidence, effect)))
 
 
-def auc_span(scores: Floats, truth: NDArray[np.int8], confidence: float) -> Span:
+def auc_span(
+    scores: Floats, truth: NDArray[np.int8], confidence: float, entities: NDArray[np.intp] | None = None
+) -> Span:
     """Return the area under the ROC curve with its interval.
 
-    `scores` and `truth` (1 or 0, both present) have shape (rows,). DeLong's variance on the logit
-    scale; where there are few rows of a class, or the classes are separated so well that the sample
-    shows no variance, the wider hull with Newcombe's score interval.
+    `scores` and `truth` (1 or 0, both present) have shape (rows,), as has `entities` where rows of one
+    entity hang together (Obuchowski, Biometrics 1997). DeLong's variance on the logit scale; where
+    there are few rows of a class, or the classes are separated so well that the sample shows no
+    variance, the wider hull with Newcombe's score interval.
     """
     import numpy as np
 
-    positive, negative = np.sort(scores[truth == 1]), np.sort(scores[truth == 0])
+    mine = truth == 1
+    positive, negative = scores[mine], scores[~mine]
     m, n = positive.size, negative.size
     if not m or not n:
         raise InvalidInput("the area under a ROC curve needs rows of both classes")
-    beaten = (np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")) / (2 * n)
-    beats = 1 - (np.searchsorted(positive, negative, "left") + np.searchsorted(positive, negative, "right")) / (2 * m)
-    area = float(beaten.mean())
-    variance = float(beaten.var(ddof=1)) / m + float(beats.var(ddof=1)) / n if min(m, n) > 1 else 0.0
+    # What share of the other class each row ranks rightly against, ties counting half.
+    right = np.empty(scores.size)
+    right[mine] = _share_below(negative, positive)
+    right[~mine] = 1 - _share_below(positive, negative)
+    area = float(right[mine].mean())
+    pull = (right - area) / np.where(mine, m, n)
+    variance = float(right[mine].var(ddof=1)) / m + float(right[~mine].var(ddof=1)) / n if min(m, n) > 1 else 0.0
+    effect = design_effect(pull, entities)
+    variance *= effect
+    m, n = m / effect, n / effect
     inside = 0.0 < area < 1.0 and variance > 0.0
     low, high = _logit_ends(area, variance, confidence) if inside else (area, area)
     extreme = min(area, 1 - area) * min(m, n) < TINY
@@ -176,6 +188,14 @@ def auc_span(scores: Floats, truth: NDArray[np.int8], confidence: float) -> Span
         wide = auc_ends(area, m, n, confidence)
         low, high = min(low, wide[0]), max(high, wide[1])
     return Span(area, min(low, area), max(high, area))
+
+
+def _share_below(others: Floats, scores: Floats) -> Floats:
+    import numpy as np
+
+    ranked = np.sort(others)
+    below, upto = np.searchsorted(ranked, scores, "left"), np.searchsorted(ranked, scores, "right")
+    return (below + upto) / (2 * others.size)
 
 
 def auc_ends(area: float, positives: float, negatives: float, confidence: float) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from custody.checks._entities import design_effect
 from custody.checks._intervals import Span, auc_span, average_span, f1_span, mean_span, rate_span
 from custody.checks.target import Unmeasurable
 
@@ -29,6 +30,8 @@ class Outcomes:
     false_positives: int
     false_negatives: int
     true_negatives: int
+    entities: NDArray[np.intp] | None = None
+    """Whose row it is, shape (rows,), where entities repeat; their rows then count for less."""
 
     @property
     def rows(self) -> int:
@@ -52,25 +55,25 @@ class Outcomes:
 
     def accuracy(self, confidence: float) -> Span:
         """Return the share of right answers."""
-        return rate_span(self.true_positives + self.true_negatives, self.rows, confidence)
+        return self._rate(self._called == self.truth, None, confidence)
 
     def recall(self, confidence: float) -> Span:
         """Return the share of positives that were called positive."""
-        return rate_span(self.true_positives, self.positives, confidence)
+        return self._rate(self._called, self.truth == 1, confidence)
 
     def specificity(self, confidence: float) -> Span:
         """Return the share of negatives that were called negative."""
-        return rate_span(self.true_negatives, self.negatives, confidence)
+        return self._rate(~self._called, self.truth == 0, confidence)
 
     def false_positive_rate(self, confidence: float) -> Span:
         """Return the share of negatives that were called positive."""
-        return rate_span(self.false_positives, self.negatives, confidence)
+        return self._rate(self._called, self.truth == 0, confidence)
 
     def precision(self, confidence: float) -> Span:
         """Return the share of called rows that are positive; unmeasurable when none was called."""
         if not self.called:
             raise Unmeasurable("the model called no row positive, so precision has no meaning")
-        return rate_span(self.true_positives, self.called, confidence)
+        return self._rate(self.truth == 1, self._called, confidence)
 
     def balanced_accuracy(self, confidence: float) -> Span:
         """Return the mean of recall and specificity."""
@@ -78,31 +81,52 @@ class Outcomes:
 
     def f1(self, confidence: float) -> Span:
         """Return the harmonic mean of precision and recall; 0 when no positive was found."""
-        return f1_span(self.true_positives, self.false_positives, self.false_negatives, confidence)
+        found, tried = self._called & (self.truth == 1), self._called | (self.truth == 1)
+        return f1_span(*self._counted(found, tried, confidence))
 
     def auc(self, confidence: float) -> Span:
         """Return the chance that a positive scores above a negative, ties counting half."""
-        return auc_span(self.scores, self.truth, confidence)
+        return auc_span(self.scores, self.truth, confidence, self.entities)
 
     def brier(self, confidence: float) -> Span:
         """Return the mean squared distance of the score from the truth."""
         import numpy as np
 
-        return mean_span(np.square(self.scores - self.truth), confidence)
+        errors = np.square(self.scores - self.truth)
+        return mean_span(errors, confidence, design_effect(errors - errors.mean(), self.entities))
+
+    @property
+    def _called(self) -> NDArray[np.bool_]:
+        return self.scores >= THRESHOLD
+
+    def _rate(self, hit: NDArray[np.bool_], within: NDArray[np.bool_] | None, confidence: float) -> Span:
+        return rate_span(*self._counted(hit, within, confidence))
+
+    def _counted(
+        self, hit: NDArray[np.bool_], within: NDArray[np.bool_] | None, confidence: float
+    ) -> tuple[int, int, float, float]:
+        """Return hits and rows of a rate, the confidence, and the design effect."""
+        kept = hit if within is None else hit[within]
+        hits, tried = int(kept.sum()), kept.size
+        if self.entities is None:
+            return hits, tried, confidence, 1.0
+        return hits, tried, confidence, design_effect(hit.astype(float) - hits / tried, self.entities, within)
 
 
-def read_outcomes(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> Outcomes:
+def read_outcomes(
+    truth: NDArray[np.int8], scores: NDArray[np.float64], entities: NDArray[np.intp] | None = None
+) -> Outcomes:
     """Count right and wrong answers in one pass.
 
-    `truth` holds 1 and 0, shape (rows,). Raises `Unmeasurable` when the scores are not one finite
-    number in [0, 1] for each row.
+    `truth` holds 1 and 0, shape (rows,); `entities` says whose rows they are. Raises `Unmeasurable`
+    when the scores are not one finite number in [0, 1] for each row.
     """
     import numpy as np
 
     scores = sound_scores(scores, truth.size)
     cells = np.bincount(2 * truth.astype(np.intp) + (scores >= THRESHOLD), minlength=4)
     tn, fp, fn, tp = (int(count) for count in cells)
-    return Outcomes(truth, scores, tp, fp, fn, tn)
+    return Outcomes(truth, scores, tp, fp, fn, tn, entities)
 
 
 def sound_scores(scores: NDArray[np.float64], rows: int) -> NDArray[np.float64]:

@@ -189,7 +189,7 @@ def _perfect(name: str, rows: float, positives: float, confidence: float) -> Spa
     if name == "balanced_accuracy":
         return average_span(found, rate_span(negatives, negatives, confidence))
     if name == "f1":
-        return f1_span(positives, 0, 0, confidence)
+        return f1_span(positives, positives, confidence)
     if name == "auc":
         return Span(1.0, *auc_ends(1.0, positives, negatives, confidence))
     if name == "false_positive_rate":

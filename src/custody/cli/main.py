@@ -78,7 +78,9 @@ def main() -> None:
     from custody.cli.app import refuse
 
     try:
-        custody.main(standalone_mode=False)
+        # Outside of standalone mode click returns the exit code instead of exiting with it.
+        code = custody.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

@@ -286,7 +286,7 @@ def _clear(path: Path) -> None:
 
 
 def _refuse_collisions(paths: list[str]) -> None:
-    """Refuse two paths that one disk holds apart and another takes for the same, and files inside files."""
+    """Refuse repeated paths, files inside files, and two paths that some disks take for the same."""
     places: dict[str, str] = {}
     folders: set[str] = set()
     for path in paths:
@@ -296,8 +296,6 @@ def _refuse_collisions(paths: list[str]) -> None:
             _claim(places, parent)
             parent = parent.rpartition("/")[0]
     for path in paths:
-        if path in folders:
-            raise Odd(f"{path!r} is both a file and a folder")
         _claim(places, path)
 
 

@@ -84,6 +84,8 @@ class Source:
             if count == 0 or at > self.size:
                 break
             yield self._view[:count]
+        if not self.size and os.pread(self.descriptor, 1, 0):
+            raise Odd(f"{self.path} has no size, as the files of the kernel", hint="make an ordinary copy")
         if at != self.size or Fingerprint.of(os.fstat(self.descriptor)) != self.fingerprint:
             raise Tampered(f"{self.path} changed while it was being read")
 

@@ -230,6 +230,9 @@ def test_a_destroyed_model_never_opens_again(vault: Vault, model: Path, sha256: 
     ):
         with pytest.raises(NotPermitted, match="its key was destroyed"):
             act()
+    shutil.rmtree(place)
+    with pytest.raises(NotPermitted, match="its key was destroyed"):
+        vault.put(*_files(model))
     assert json.loads(json.dumps(done.to_json()))["canary_after"] is False
 
 

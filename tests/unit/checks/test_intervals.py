@@ -110,7 +110,7 @@ def test_mean_coverage_of_a_proportion_is_what_was_promised() -> None:
 def test_f1_and_its_ends_are_ordered(tp: int, fp: int, fn: int) -> None:
     if tp + fp + fn == 0:
         return
-    value, low, high = f1_span(tp, fp, fn, 0.95)
+    value, low, high = f1_span(tp, tp + fp + fn, 0.95)
     assert value == pytest.approx(2 * tp / (2 * tp + fp + fn))
     assert 0 <= low <= value <= high <= 1
 
@@ -137,6 +137,18 @@ def test_the_interval_of_an_auc_covers(n: int, shift: float) -> None:
         return auc_span(draw.normal(size=n) + shift * truth, truth, 0.95)
 
     assert 0.93 <= share_covered(span, float(norm.cdf(shift / np.sqrt(2))), 600) <= 0.985
+
+
+def test_the_interval_of_an_auc_near_one_covers() -> None:
+    from scipy.stats import norm
+
+    draw = np.random.default_rng(8)
+    truth = (np.arange(200) % 4 == 0).astype(np.int8)
+
+    def span() -> Span:
+        return auc_span(draw.normal(size=200) + 3.6 * truth, truth, 0.95)
+
+    assert share_covered(span, float(norm.cdf(3.6 / np.sqrt(2))), 500) >= 0.95
 
 
 def test_the_interval_of_a_mean_covers() -> None:

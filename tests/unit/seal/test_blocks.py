@@ -168,6 +168,8 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame.with_columns(pl.Series("amount", amounts)).write_parquet(folder / "after.parquet", row_group_size=100_000)
     frame.drop("label").write_parquet(folder / "column.parquet", row_group_size=100_000)
     frame.head(950_000).write_parquet(folder / "fewer.parquet", row_group_size=100_000)
+    frame.write_parquet(folder / "wider.parquet", row_group_size=200_000)
+    pl.DataFrame({"city": ["Bern", "Oslo"] * 5_000}).write_parquet(folder / "dictionary.parquet")
     frame.head(0).write_parquet(folder / "none.parquet")
     return folder
 
@@ -196,6 +198,8 @@ def test_lost_rows_and_columns_of_parquet_are_noticed(parquet: Path, tmp_path: P
         "row group 9 of x.parquet (rows 900000-999999) changed; it now has 50000 rows",
         "x.parquet has 950000 rows instead of 1000000",
     ]
+    _placed(tmp_path, parquet / "wider.parquet")
+    assert locate(blocks, path)[-1] == "x.parquet has 5 row groups instead of 10"
     _placed(tmp_path, parquet / "column.parquet")
     assert len(locate(blocks, path)) == 10
     path.write_bytes(b"PAR1 no longer")
@@ -248,6 +252,69 @@ def test_a_broken_footer_is_refused_quickly(parquet: Path, tmp_path: Path) -> No
                     row_groups(file.fileno(), len(raw))
                 except NotParquet:
                     continue
+
+
+def test_a_dictionary_belongs_to_its_row_group(parquet: Path) -> None:
+    path = parquet / "dictionary.parquet"
+    raw = path.read_bytes()
+    with path.open("rb") as file:
+        (group,) = row_groups(file.fileno(), len(raw))
+    assert group.ranges[0][0] == 4
+
+
+def _varint(number: int) -> bytes:
+    number = number << 1 if number >= 0 else (-number << 1) - 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def _parquet(*groups: list[tuple[int, int]], before: bytes = b"") -> bytes:
+    """Write a file of 100 bytes of data whose row groups have columns at (start, length)."""
+    body = b""
+    for columns in groups:
+        chunks = b"".join(
+            before
+            + bytes([0x3C - 0x10 * bool(before)])
+            + b"\x76"
+            + _varint(length)
+            + b"\x26"
+            + _varint(start)
+            + b"\0\0"
+            for start, length in columns
+        )
+        body += b"\x19" + bytes([len(columns) << 4 | 12]) + chunks + b"\x26" + _varint(10) + b"\0"
+    footer = b"\x49" + bytes([len(groups) << 4 | 12]) + body + b"\0"
+    return b"PAR1" + bytes(100) + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def _groups(tmp_path: Path, raw: bytes) -> list[tuple[tuple[int, int], ...]]:
+    (tmp_path / "made.parquet").write_bytes(raw)
+    with (tmp_path / "made.parquet").open("rb") as file:
+        return [group.ranges for group in row_groups(file.fileno(), len(raw))]
+
+
+def test_row_groups_lie_apart_and_inside_the_file(tmp_path: Path) -> None:
+    assert _groups(tmp_path, _parquet([(4, 30), (34, 20)], [(60, 44)])) == [((4, 54),), ((60, 104),)]
+    for broken in (
+        _parquet([(3, 30)]),
+        _parquet([(4, 101)]),
+        _parquet([(-4, 10)]),
+        _parquet([(4, -1)]),
+        _parquet([(4, 30)], [(33, 10)]),
+        _parquet([(4, 30), (20, 30)]),
+        _parquet([(4, 30)], before=b"\x18\x01x"),
+    ):
+        with pytest.raises(NotParquet):
+            _groups(tmp_path, broken)
+
+
+def test_a_deeply_nested_footer_is_refused(tmp_path: Path) -> None:
+    footer = b"\x1c" * 5000
+    with pytest.raises(NotParquet, match="deep"):
+        _groups(tmp_path, b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
 
 
 @pytest.mark.parametrize("broken", [None, {}, {"file": "a", "unit": "rows", "first": -1, "count": 1, "sha256": "x"}])

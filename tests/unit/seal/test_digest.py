@@ -109,6 +109,7 @@ def test_a_copy_holds_the_very_bytes_and_is_private(model: Path, tmp_path: Path)
 def test_a_copy_goes_into_a_fresh_folder_only(model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir(mode=0o755)
     copy_verified(model, tmp_path / "empty")
+    assert (tmp_path / "empty").stat().st_mode & 0o777 == 0o700
     with pytest.raises(InvalidInput, match="not empty"):
         copy_verified(model, tmp_path / "empty")
     assert (tmp_path / "empty" / "weights.bin").exists()
@@ -148,6 +149,25 @@ def test_a_file_that_grows_or_shrinks_while_it_is_read_is_noticed(model: Path) -
             list(pieces)
         reading.close()
         _flip_back(model)
+
+
+def test_a_file_written_at_its_size_while_it_is_read_is_noticed(model: Path) -> None:
+    reading = sources(model / "weights.bin")
+    pieces = next(reading).pieces()
+    next(pieces)
+    with (model / "weights.bin").open("r+b") as file:
+        file.write(b"already read")
+    with pytest.raises(Tampered, match="changed while"):
+        list(pieces)
+    reading.close()
+
+
+@pytest.mark.parametrize("path", ["/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled"])
+def test_a_size_that_is_not_true_is_noticed(path: str) -> None:
+    if not Path(path).exists():
+        pytest.skip("this system has no such file")
+    with pytest.raises((InvalidInput, Tampered)):
+        walk(Path(path))
 
 
 def _flip_back(model: Path) -> None:

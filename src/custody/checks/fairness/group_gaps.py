@@ -9,10 +9,11 @@ are (see `_gaps.py`). A group that cannot be measured makes the measure unknown;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from custody.checks._entities import design_effect, entity_codes
 from custody.checks._gaps import Worst, worst_difference, worst_ratio
 from custody.checks._groups import Attribute, count_jointly, intersections, join_names, read_attribute
 from custody.checks._intervals import proportion
@@ -96,11 +97,12 @@ def group_gaps(target: Target) -> Result:
     called = sound_scores(target.held_out_scores(), table.rows) >= THRESHOLD
     attributes, unread = _read(table, sensitive)
     joint = count_jointly(attributes, 2 * truth + called, 4)
+    entities = entity_codes(table)
     before = _TrainGroups(target.train, attributes)
 
     measures: list[Measure] = []
     findings: list[Finding] = before.findings()
-    details: dict[str, Any] = {"threshold": THRESHOLD, "groups": {}, "settling": {}}
+    details: dict[str, Any] = {"threshold": THRESHOLD, "groups": {}, "settling": {}, "design_effects": {}}
     vanished: dict[str, tuple[str, ...]] = {}
     for names in intersections(sensitive):
         by = join_names(names)
@@ -114,10 +116,13 @@ def group_gaps(target: Target) -> Result:
         inherited = [name for name in names if len(names) > 1 and vanished.get(name)]
         if not inherited:
             findings += [group.finding(by) for group in gone]
-        measured = _Measured(by, groups, counts, vanished[by], target.confidence)
+        effects = _effects(joint.rows_by(names), counts, truth, called, entities) if entities is not None else {}
+        measured = _Measured(by, groups, counts, vanished[by], target.confidence, effects)
         measures += measured.all()
         details["groups"][by] = measured.table()
         details["settling"][by] = measured.settling()
+        if effects:
+            details["design_effects"][by] = effects
         if len(names) == 1:
             findings += measured.findings()
     details["bands"] = {one.name: list(one.edges) for one in attributes if one.edges}
@@ -198,12 +203,40 @@ class _TrainGroups:
         ]
 
 
+def _effects(
+    groups: NDArray[np.intp],
+    counts: Counts,
+    truth: NDArray[np.intp],
+    called: NDArray[np.bool_],
+    entities: NDArray[np.intp],
+) -> dict[str, float]:
+    """Return for each kind of rate how many rows of an entity count as one, within groups."""
+    import numpy as np
+
+    found = {}
+    for what, within, hits, tried in (
+        ("rows", np.ones(truth.size, dtype=bool), counts[:, 1] + counts[:, 3], counts.sum(axis=1)),
+        ("positives", truth == 1, counts[:, 3], counts[:, 2:].sum(axis=1)),
+        ("negatives", truth == 0, counts[:, 1], counts[:, :2].sum(axis=1)),
+    ):
+        rate = hits / np.maximum(tried, 1)
+        found[what] = design_effect(called - rate[groups], entities, within)
+    return found
+
+
 class _Measured:
     """The gaps between the groups of one attribute or intersection."""
 
     def __init__(
-        self, by: str, groups: Sequence[str], counts: Counts, vanished: Sequence[str], confidence: float
+        self,
+        by: str,
+        groups: Sequence[str],
+        counts: Counts,
+        vanished: Sequence[str],
+        confidence: float,
+        effects: Mapping[str, float],
     ) -> None:
+        self.effects = effects
         self.by, self.groups, self.vanished, self.confidence = by, groups, vanished, confidence
         negatives, positives = counts[:, :2].sum(axis=1), counts[:, 2:].sum(axis=1)
         # Each rate is (successes, trials), of shape (groups,).
@@ -228,10 +261,7 @@ class _Measured:
         for (_, trials), what in rates:
             if reason := self._refusal(trials, what):
                 return Measure.unknown(name, reason, {"by": self.by}, n)
-        found = [
-            worst_difference(successes.astype(float), trials.astype(float), self.confidence, looks=len(rates))
-            for (successes, trials), _ in rates
-        ]
+        found = [worst_difference(*self._worth(rate, what), self.confidence, looks=len(rates)) for rate, what in rates]
         largest = max(found, key=lambda one: one.value)
         worst = Worst(
             largest.value,
@@ -249,9 +279,12 @@ class _Measured:
             reason = "no row of any group was called positive, so the ratio has no meaning"
         if reason:
             return Measure.unknown(name, reason, {"by": self.by}, self.rows)
-        return self._answer(
-            name, worst_ratio(successes.astype(float), trials.astype(float), self.confidence), self.rows
-        )
+        return self._answer(name, worst_ratio(*self._worth(self.selected, "rows"), self.confidence), self.rows)
+
+    def _worth(self, rate: tuple[Counts, Counts], what: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the counts behind a rate, divided by the design effect."""
+        effect = self.effects.get(what, 1.0)
+        return rate[0] / effect, rate[1] / effect
 
     def _refusal(self, trials: Counts, what: str) -> str:
         """Say why this rate cannot be compared, or nothing."""
@@ -270,7 +303,7 @@ class _Measured:
         """Return one row per group for tables and plots; a rate that is undefined is None."""
         import numpy as np
 
-        low, high = proportion(*self.selected, self.confidence)
+        low, high = proportion(*self._worth(self.selected, "rows"), self.confidence)
         positives, negatives = self.found[1], self.alarmed[1]
         order = range(len(self.groups))
         if len(self.groups) > SHOWN:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from custody.checks._entities import entity_codes
 from custody.checks._intervals import Span, difference_span
 from custody.checks._outcomes import THRESHOLD, Outcomes, ScoreColumn, read_outcomes
 from custody.checks.registry import Example, Scale, check
@@ -60,7 +61,8 @@ def _example(live_recall: float) -> Target:
 def performance(target: Target) -> Result:
     """Compare live scores with the labels that have arrived, and with the held-out set."""
     live, unlabelled = _labelled(target.need_live())
-    outcomes = read_outcomes(live.truth, target.need_model().scores(live.frame.select(live.features)))
+    scores = target.need_model().scores(live.frame.select(live.features))
+    outcomes = read_outcomes(live.truth, scores, entity_codes(live))
     spans = {name: _span(getattr(outcomes, name), target.confidence) for name in NAMES}
     sizes = {
         "recall": outcomes.positives,
@@ -104,7 +106,7 @@ def _before(target: Target) -> Outcomes | str:
     """Return the outcomes on the held-out table, or why there are none."""
     try:
         table = target.need_held_out()
-        return read_outcomes(table.truth, target.held_out_scores())
+        return read_outcomes(table.truth, target.held_out_scores(), entity_codes(table))
     except Unmeasurable as error:
         return f"nothing to compare with: {error}"
 

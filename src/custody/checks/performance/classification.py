@@ -4,6 +4,7 @@ Every figure comes with a two-sided interval at the sealed confidence: score and
 proportions (Wilson 1927, Clopper and Pearson 1934), DeLong et al. (1988) for the area under the ROC
 curve, square-and-add (Newcombe 1998) for balanced accuracy. F1 is a monotone function of one
 proportion, TP / (TP + FP + FN), and takes its interval from it. Answers are cut at a score of 0.5.
+Where the declared entity repeats, intervals allow for rows of one entity being alike (`_entities.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from custody.checks._entities import entity_codes
 from custody.checks._intervals import Span, proportion
 from custody.checks._outcomes import THRESHOLD, Outcomes, ScoreColumn, read_outcomes
 from custody.checks.registry import Example, Scale, check
@@ -56,7 +58,7 @@ def _example(shift: float) -> Target:
 def classification(target: Target) -> Result:
     """Compare scores with truth on the whole held-out table."""
     table = target.need_held_out()
-    outcomes = read_outcomes(table.truth, target.held_out_scores())
+    outcomes = read_outcomes(table.truth, target.held_out_scores(), entity_codes(table))
     measured: list[tuple[str, Callable[[float], Span], int]] = [
         ("accuracy", outcomes.accuracy, outcomes.rows),
         ("balanced_accuracy", outcomes.balanced_accuracy, outcomes.rows),
