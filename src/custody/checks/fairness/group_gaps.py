@@ -261,7 +261,10 @@ class _Measured:
         for (_, trials), what in rates:
             if reason := self._refusal(trials, what):
                 return Measure.unknown(name, reason, {"by": self.by}, n)
-        found = [worst_difference(*self._worth(rate, what), self.confidence, looks=len(rates)) for rate, what in rates]
+        found = [
+            worst_difference(*rate, self.confidence, looks=len(rates), effect=self.effects.get(what, 1.0))
+            for rate, what in rates
+        ]
         largest = max(found, key=lambda one: one.value)
         worst = Worst(
             largest.value,
@@ -279,12 +282,8 @@ class _Measured:
             reason = "no row of any group was called positive, so the ratio has no meaning"
         if reason:
             return Measure.unknown(name, reason, {"by": self.by}, self.rows)
-        return self._answer(name, worst_ratio(*self._worth(self.selected, "rows"), self.confidence), self.rows)
-
-    def _worth(self, rate: tuple[Counts, Counts], what: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the counts behind a rate, divided by the design effect."""
-        effect = self.effects.get(what, 1.0)
-        return rate[0] / effect, rate[1] / effect
+        worst = worst_ratio(*self.selected, self.confidence, effect=self.effects.get("rows", 1.0))
+        return self._answer(name, worst, self.rows)
 
     def _refusal(self, trials: Counts, what: str) -> str:
         """Say why this rate cannot be compared, or nothing."""
@@ -303,7 +302,8 @@ class _Measured:
         """Return one row per group for tables and plots; a rate that is undefined is None."""
         import numpy as np
 
-        low, high = proportion(*self._worth(self.selected, "rows"), self.confidence)
+        effect = self.effects.get("rows", 1.0)
+        low, high = proportion(self.selected[0] / effect, self.selected[1] / effect, self.confidence)
         positives, negatives = self.found[1], self.alarmed[1]
         order = range(len(self.groups))
         if len(self.groups) > SHOWN:
