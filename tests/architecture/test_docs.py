@@ -63,10 +63,12 @@ def commands_in(text: str) -> set[tuple[str, ...]]:
 
 def unknown_words(words: tuple[str, ...]) -> str:
     """Walk the command line's groups; return the first word that is neither a command nor an argument."""
-    from custody.cli.main import main
+    from custody.cli.main import custody
 
-    command: click.Command = main
-    for word in words:
+    command: click.Command = custody
+    for number, word in enumerate(words):
+        if words[:number] in (("init",), ("run",)):
+            return ""  # `init USE_CASE` and `run -- COMMAND` take more than the names of sub-commands
         if not isinstance(command, click.Group):
             return ""  # arguments follow
         inner = command.get_command(click.Context(command), word)

@@ -16,7 +16,7 @@ LINES = 450
 VERIFIER_LINES = 1_500
 
 # A folder of somebody's machine; what a sealed run mounts for itself is named in the second pattern.
-MACHINE = re.compile(r"(?<![\w.<>}*-])/(?:home|root|work|mnt|Users|opt)/[\w.]")
+MACHINE = re.compile(r"(?<![\w.<>}*-])/(?:(?:home|root|work|mnt|Users)/[\w.]|opt/\w*(?:wheel|pypi))")
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b|raise NotImplemented" + "Error")
 UNHOMED = {"utils", "util", "helpers", "helper", "manager", "common", "base", "misc", "models"}
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
+
 HEAVY = ("numpy", "polars", "sklearn", "scipy", "pandas", "torch", "cryptography", "rich", "jsonschema")
 
 HELP = """
@@ -97,9 +99,12 @@ def test_help_reads_as_the_life_of_a_model_in_at_most_fifteen_verbs(tmp_path: Pa
         timeout=60,
         check=True,
     )
-    from custody.cli.main import main
+    from custody.cli.main import custody
 
-    verbs = list(main.commands) if hasattr(main, "commands") and main.commands else main.list_commands(None)
+    verbs = custody.list_commands(click.Context(custody))
     assert 10 <= len(verbs) <= 15, verbs
     places = [done.stdout.find(f"\n  {verb} ") for verb in verbs]
     assert -1 not in places, dict(zip(verbs, places, strict=True))
+    assert places == sorted(places)
+    life = ["init", "source", "data", "gate", "run", "validate", "deploy", "watch", "incident", "retire"]
+    assert [verb for verb in verbs if verb in life] == life
