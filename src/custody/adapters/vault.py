@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -122,11 +123,16 @@ class Vault:
         Raises `NotFound`, `NotPermitted` when its key was destroyed, `Tampered` when anything differs.
         """
         manifest, key = self._opened(sha256)
-        found = {
-            file.path: b"".join(self._decrypted(manifest, number, key)) for number, file in enumerate(manifest.files)
-        }
-        self._compare(manifest, {name: hashlib.sha256(data).hexdigest() for name, data in found.items()})
-        return found
+        found: dict[str, str] = {}
+        opened: dict[str, bytes] = {}
+        for number, file in enumerate(manifest.files):
+            digest, sink = hashlib.sha256(), io.BytesIO()
+            for piece in self._decrypted(manifest, number, key):
+                digest.update(piece)
+                sink.write(piece)
+            found[file.path], opened[file.path] = digest.hexdigest(), sink.getvalue()
+        self._compare(manifest, found)
+        return opened
 
     def materialise(self, sha256: str, folder: Path) -> Manifest:
         """Decrypt a model into a fresh private folder (0700, files 0400), or leave no folder at all.

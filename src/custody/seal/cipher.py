@@ -110,7 +110,10 @@ def decrypt_bytes(path: Path, key: bytes, context: bytes) -> bytes:
     Raises `NotFound` when the file is gone and `Tampered` when it, the key or the context is another.
     """
     with _open(path) as source:
-        return b"".join(decrypt_pieces(source, key, context, what=str(path)))
+        sink = io.BytesIO()
+        for piece in decrypt_pieces(source, key, context, what=str(path)):
+            sink.write(piece)
+        return sink.getvalue()
 
 
 def decrypt_range(path: Path, key: bytes, context: bytes, start: int, length: int) -> bytes:

@@ -310,7 +310,7 @@ def test_a_vault_cannot_be_made_in_a_file(tmp_path: Path) -> None:
         Vault(tmp_path / "file" / "vault")
 
 
-CALLS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "close", "link")
+CALLS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "link")
 
 
 def _killed(act: Callable[[], object]) -> Iterator[int]:
