@@ -63,9 +63,9 @@ border:1px solid currentColor;border-radius:99px;padding:1px 10px 1px 7px;color:
 .met{color:var(--met)}.not-met{color:var(--not-met)}.inconclusive{color:var(--inconclusive)}
 .unknown{color:var(--unknown)}.waived{color:var(--waived)}
 .strip{overflow-x:auto;margin:18px 0 10px;padding-bottom:6px}.strip svg{min-width:860px;width:100%}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,480px),1fr));gap:24px;margin-top:18px}
-figure{margin:0;padding:20px 22px;border:1px solid var(--hair);border-radius:10px;display:flex;flex-direction:column}
-figure.wide{grid-column:1/-1}figure svg{margin:0 auto auto}
+.figures{columns:2 400px;column-gap:24px;margin-top:18px}
+figure{margin:0 0 24px;padding:20px 22px;border:1px solid var(--hair);border-radius:10px;break-inside:avoid}
+figure.wide{column-span:all}figure svg{margin:0 auto}
 figcaption{color:var(--quiet);font-size:13.5px;line-height:1.5;margin-top:14px}
 .glossary{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr));gap:20px 40px;
 margin:18px 0 0}

@@ -110,28 +110,23 @@ def interval_strip(
     return svg(width, height, title, body, about=about)
 
 
-def group_bars(
-    rows: Sequence[Bar],
-    title: str,
-    *,
-    unit: str = "",
-    lowest: float | None = None,
-    highest: float | None = None,
-) -> str:
-    """Compare groups: a dot with its interval for each, on one common axis, the worst and best in words."""
+def group_bars(rows: Sequence[Bar], title: str, *, unit: str = "", span: float = 0.0) -> str:
+    """Compare groups: a dot with its interval for each, on one common axis.
+
+    The axis covers at least `span`, so that differences which do not matter do not look as if they did.
+    """
     if not rows:
         raise InvalidInput("a chart of groups needs at least one group")
     need_finite(*(item for row in rows for item in (row.value, row.low, row.high)))
-    low = min(row.low for row in rows) if lowest is None else lowest
-    high = max(row.high for row in rows) if highest is None else highest
-    room = (high - low) * 0.08 or 0.05
-    low, high = (low - room if lowest is None else low), (high + room if highest is None else high)
+    low, high = min(row.low for row in rows), max(row.high for row in rows)
+    room = max((high - low) * 0.08, (span - (high - low)) / 2) or 0.05
+    low, high = low - room, high + room
     left = 24 + 6.6 * max(len(short(row.name, 26)) for row in rows)
     right, width, step, top = 118.0, 520.0, 30.0, 10.0
     bottom = top + step * len(rows)
 
     def x(value: float) -> float:
-        return left + (min(max(value, low), high) - low) / (high - low) * (width - left - right)
+        return left + (value - low) / (high - low) * (width - left - right)
 
     body = []
     for tick in ticks(low, high, 4):
@@ -148,7 +143,7 @@ def group_bars(
                     text(left - 12, y + 4, short(row.name, 26), at="end", paint="ink", size=12.5),
                     line(x(row.low), y, x(row.high), y, paint="accent", width=3),
                     circle(x(row.value), y, 5, fill="accent", edge="paper"),
-                    text(width - right + 14, y + 4, number(row.value), paint="ink", size=12.5, bold=True),
+                    text(width - right + 14, y + 4, _aligned(row.value), paint="ink", size=12.5, bold=True),
                     text(width - 2, y + 4, f"n {row.n:,}" if row.n else "", at="end", size=11),
                 ],
                 title=told,
@@ -377,6 +372,11 @@ def _depths(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> Mapping[s
         if not moved:
             return depth
     raise InvalidInput("the lineage runs in a circle: a thing cannot descend from itself")
+
+
+def _aligned(value: float) -> str:
+    """Write a share with three decimals, so that a column of them can be compared."""
+    return f"{value:.3f}" if abs(value) < 10 else number(value)
 
 
 def _percent(share: float) -> str:
