@@ -22,7 +22,7 @@ from custody.seal.parquet import NotParquet, RowGroup, row_groups
 
 UNITS = ("rows", "row_group", "bytes", "rest")
 
-_SMALL_ROWS, _ROWS_OF_SMALL, _ROWS_OF_LARGE = 10_000, 256, 64 * 1024
+_FEWEST_ROWS, _MOST_ROWS, _BLOCKS_OF_ROWS = 256, 64 * 1024, 64
 _SMALL_BYTES, _BYTES_OF_SMALL, _BYTES_OF_LARGE = 8 * 1024 * 1024, 64 * 1024, 8 * 1024 * 1024
 _WINDOW = 16 * 1024
 
@@ -226,10 +226,9 @@ def _splitter(source: Source, head: bytes, old: Sequence[Block]) -> _Splitter:
     lines = head.count(b"\n")
     if unit == "rows" or (not unit and lines and b"\0" not in head):
         rows = max(lines, 1) * source.size / len(head)
-        usual = _ROWS_OF_SMALL
-        if rows >= _SMALL_ROWS:
-            # About 64 Ki rows, fewer where rows are so long that a block would pass 8 MiB.
-            usual = max(1, min(_ROWS_OF_LARGE, int(_BYTES_OF_LARGE * rows / source.size)))
+        # About 64 blocks where that makes 256 to 64 Ki rows each, and none far beyond 8 MiB.
+        usual = 1 << (int(rows / _BLOCKS_OF_ROWS) - 1).bit_length() if rows > _BLOCKS_OF_ROWS else 1
+        usual = min(max(usual, _FEWEST_ROWS), _MOST_ROWS, max(1, int(_BYTES_OF_LARGE * rows / source.size)))
         return _Rows(itertools.chain(recorded, itertools.repeat(usual)))
     usual = _BYTES_OF_SMALL if source.size < _SMALL_BYTES else _BYTES_OF_LARGE
     return _Bytes(itertools.chain(recorded, itertools.repeat(usual)))

@@ -104,16 +104,18 @@ def test_a_lost_line_end_is_a_change(table: Path) -> None:
     assert locate(blocks, table) == ["train.csv rows 768-999 changed"]
 
 
-def test_large_files_have_large_blocks(tmp_path: Path) -> None:
+def test_larger_files_have_larger_blocks(tmp_path: Path) -> None:
     path = tmp_path / "large.jsonl"
     line = '{"amount": 10, "text": "%s"}\n' % ("x" * 20)
-    path.write_text(line * 150_000)
-    blocks = digest_dataset(path)[1]
-    assert [(block.first, block.count) for block in blocks] == [(0, 65536), (65536, 65536), (131072, 18928)]
-    with path.open("r+b") as file:
-        file.seek(len(line) * 70_000 + 5)
-        file.write(b"X")
-    assert locate(blocks, path) == ["large.jsonl rows 65536-131071 changed"]
+    for rows, block in ((30_000, 512), (150_000, 4096), (1_000_000, 16384)):
+        path.write_text(line * rows)
+        blocks = digest_dataset(path)[1]
+        assert {found.count for found in blocks[:-1]} == {block}
+        assert sum(found.count for found in blocks) == rows
+        with path.open("r+b") as file:
+            file.seek(len(line) * (block + 5))
+            file.write(b"X")
+        assert locate(blocks, path) == [f"large.jsonl rows {block}-{2 * block - 1} changed"]
 
 
 def test_long_rows_do_not_make_huge_blocks(tmp_path: Path) -> None:
