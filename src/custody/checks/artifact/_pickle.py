@@ -47,7 +47,8 @@ def names_in() -> Iterator[set[Use]]:
 class Reading:
     """One pickle stream, followed from `start` to its STOP.
 
-    `joblib` says whether array wrappers are followed by raw bytes; `torch` whether persistent ids name storages.
+    `joblib` says whether array wrappers are followed by raw bytes, `torch` whether persistent ids name storages,
+    `script` whether names of a TorchScript program are resolved by its own reader.
     Notes are kept here until `publish`, because a text file that happens to start like a pickle is judged only
     by how far an unpickler would come.
     """
@@ -62,6 +63,7 @@ class Reading:
         depth: int = 0,
         joblib: bool = True,
         torch: bool = False,
+        script: bool = False,
     ) -> None:
         self.survey = survey
         self.source = source
@@ -69,6 +71,7 @@ class Reading:
         self.depth = depth
         self.joblib = joblib
         self.torch = torch
+        self.script = script
         self.base = start
         self.buffer = b""
         self.i = 0
@@ -87,6 +90,7 @@ class Reading:
         self.imported = False
         self.called = False
         self.alarming_import = False
+        self.foreign_import = False
         self.wrapped = False
 
     # -- bytes --------------------------------------------------------------------------------
@@ -150,7 +154,7 @@ class Reading:
         """Return a counted string, or a `Blob` when it is too long to be a name."""
         size = self.counted(width)
         if size > _KEPT_TEXT:
-            return self._blob(size)
+            return self._blob(size, text=True)
         try:
             return self.take(size).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
@@ -166,11 +170,11 @@ class Reading:
             self._look_inside(start, size, head)
         return value
 
-    def _blob(self, size: int) -> Blob:
+    def _blob(self, size: int, *, text: bool = False) -> Blob:
         start = self.at
         head = self.take(8)
         self.skip(size - 8)
-        return Blob(start, size, head)
+        return Blob(start, size, head, text)
 
     def _look_inside(self, start: int, size: int, head: bytes) -> None:
         inside = f"{self.where} > bytes at {start}"
@@ -240,6 +244,8 @@ class Reading:
 
     def resolve(self, module: Any, name: Any) -> Any:
         """Push the global that is imported here; unlisted or undetermined ones are findings."""
+        if not all(isinstance(part, str | Made | Unresolved | Blob | Persistent) for part in (module, name)):
+            raise Malformed(f"{self.op_name} finds {spell(module)} and {spell(name)} where two strings must be")
         if not isinstance(module, str) or not isinstance(name, str):
             self.note(
                 "critical",
@@ -258,8 +264,11 @@ class Reading:
         self.use(found, "v")
         sayable = bool(_NAME.match(module) and _NAME.match(name))
         self.imported |= sayable
+        if self.script and (module.startswith("__torch__.") or module == "torch.jit._pickle"):
+            return found  # TorchScript's own reader resolves these inside its program
         if not uses(module, name):
             self.alarming_import |= sayable
+            self.foreign_import |= sayable
             dotted = " The dots in the name walk through attributes of the module." if "." in name else ""
             self.note("critical", f"pickle imports {found}", danger(module, name) + dotted)
         return found
@@ -282,6 +291,8 @@ class Reading:
     def call(self, callee: Any, args: Any) -> Any:
         """Follow a call: REDUCE, INST or OBJ."""
         self.called = True
+        if not isinstance(callee, Global | Made | Unresolved | Persistent):
+            raise Malformed(f"{self.op_name} calls {spell(callee)}, which cannot be called")
         if not isinstance(callee, Global):
             self.note(
                 "critical",
@@ -423,7 +434,7 @@ def probe(survey: Survey, source: Source, where: str, depth: int, *, joblib: boo
         if not (reading.alarming_import and (reading.called or reading.protocol >= 2)):
             return False
         reading.note("critical", f"pickle stream breaks off: {error}", "The loader acts before it fails.")
-    if reading.imported:
+    if reading.foreign_import if not joblib else reading.imported:
         reading.publish()
         return reading.stopped or reading.alarming_import
     return False
@@ -432,13 +443,15 @@ def probe(survey: Survey, source: Source, where: str, depth: int, *, joblib: boo
 _LEGACY_TORCH = 0x1950A86A20F9469CFC6C
 
 
-def read_pickles(survey: Survey, source: Source, where: str, depth: int, *, torch: bool = False) -> None:
+def read_pickles(
+    survey: Survey, source: Source, where: str, depth: int, *, torch: bool = False, script: bool = False
+) -> None:
     """Follow every pickle stream of a file, and look at whatever comes after the last one."""
     at = 0
     streams = 0
     while at < source.size:
         survey.spend_member()
-        reading = Reading(survey, source, where, start=at, depth=depth, torch=torch)
+        reading = Reading(survey, source, where, start=at, depth=depth, torch=torch, script=script)
         try:
             reading.follow()
         except Malformed as error:

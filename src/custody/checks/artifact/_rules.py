@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from custody.checks.artifact._allowlist import uses
+from custody.checks.artifact._source import Memory, Slice, Source
 from custody.checks.artifact._survey import Malformed
 from custody.checks.artifact._values import Blob, Global, Items, Made, Pairs, Persistent, spell
 
@@ -94,10 +95,11 @@ def _partial(r: Reading, callee: Global, args: tuple[Any, ...]) -> Any:
     return Made(callee, args)
 
 
-def _no_functions(r: Reading, callee: Global, args: tuple[Any, ...]) -> Any:
+def _only_generators(r: Reading, callee: Global, args: tuple[Any, ...]) -> Any:
     for item in args:
-        if isinstance(item, Made | Persistent) or (isinstance(item, Global) and not _bit_generator(item)):
-            return _odd(r, callee, args, "only a name of a numpy bit generator and numpy's own maker belong here")
+        name = item.kind if isinstance(item, Made) else item
+        if isinstance(item, Persistent) or (isinstance(name, Global) and not _bit_generator(name)):
+            return _odd(r, callee, args, "only numpy's own bit generators and their makers belong here")
     return Made(callee, args)
 
 
@@ -118,15 +120,31 @@ def _sized(r: Reading, callee: Global, args: tuple[Any, ...]) -> Any:
     return Items() if callee.name in ("set", "frozenset") else Made(callee, args)
 
 
+_FORMULAS = re.compile(
+    r"_(?:entropy|cdf_single|ppf_single|pdf_single|mom\w*|rvs|pdf|cdf|sf|ppf|isf|stats|pmf|logpmf)\Z"
+)
+
+
 def _getattr(r: Reading, callee: Global, args: tuple[Any, ...]) -> Any:
-    """Bound methods and nested classes of listed classes are pickled through getattr; nothing else is ordinary."""
+    """Formulas of scipy's distributions and parts of listed classes are pickled through getattr; nothing else is."""
+    if len(args) == 2 and isinstance(args[0], Made) and args[0].kind is not None and isinstance(args[1], str):
+        if args[0].kind.module.startswith("scipy.stats._") and _FORMULAS.match(args[1]):
+            return Made(callee, args)
     if len(args) != 2 or not isinstance(args[0], Global) or not isinstance(args[1], str):
         return _odd(r, callee, args, "it resolves names that cannot be known from the file")
     return r.resolve(args[0].module, f"{args[0].name}.{args[1]}")
 
 
 def _torch_bytes(r: Reading, callee: Global, args: tuple[Any, ...]) -> Any:
-    r.note("critical", f"pickle calls {callee}", "It loads a second pickle, held as bytes, without any restriction.")
+    """Torch loads a second file that is held as bytes; it is looked into like any other."""
+    value = args[0] if len(args) == 1 else None
+    if isinstance(value, bytes):
+        inner: Source = Memory(value)
+    elif isinstance(value, Blob) and not value.text:
+        inner = Slice(r.source, value.start, value.size)
+    else:
+        return _odd(r, callee, args, "it loads a second file, which cannot be determined")
+    r.survey.look(r.survey, inner, f"{r.where} > torch storage at {r.op_at}", r.depth + 1)
     return Made(callee, args)
 
 
@@ -149,9 +167,9 @@ _CALLS: dict[tuple[str, str], Callable[[Reading, Global, tuple[Any, ...]], Any]]
     ("numpy._core.multiarray", "_reconstruct"): _first_is_array_class,
     ("numpy.core.multiarray", "_reconstruct"): _first_is_array_class,
     ("numpy.ma.core", "_mareconstruct"): _first_is_array_class,
-    ("numpy.random._pickle", "__bit_generator_ctor"): _no_functions,
-    ("numpy.random._pickle", "__generator_ctor"): _no_functions,
-    ("numpy.random._pickle", "__randomstate_ctor"): _no_functions,
+    ("numpy.random._pickle", "__bit_generator_ctor"): _only_generators,
+    ("numpy.random._pickle", "__generator_ctor"): _only_generators,
+    ("numpy.random._pickle", "__randomstate_ctor"): _only_generators,
     ("pandas.core.indexes.base", "_new_Index"): _first_is_index,
     ("pandas.core.indexes.datetimes", "_new_DatetimeIndex"): _first_is_index,
     ("torch.storage", "_load_from_bytes"): _torch_bytes,
@@ -184,7 +202,7 @@ _METHODS = frozenset(
         "get_feature_names_out",
     ]
 )
-_KNOWN_DUNDER = {"__module__", "__doc__", "__annotations__", "__sklearn_version__"}
+_KNOWN_DUNDER = {"__module__", "__doc__", "__name__", "__annotations__", "__sklearn_version__"}
 
 
 def build(r: Reading, target: Made, state: Any) -> None:
@@ -203,13 +221,17 @@ def build(r: Reading, target: Made, state: Any) -> None:
     parts = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
     for part, slots in zip(parts, (False, True), strict=True):
         _attributes(r, kind, _entries(part), slots)
-        if isinstance(part, Made) and part.args:
+        if isinstance(part, Made) and part.args and part.kind is not None and part.kind.module == "collections":
             r.note("critical", f"state of {kind} is made by a call", "Its entries cannot be known from the file.")
 
 
 def _entries(state: Any) -> dict[str, Any]:
     """Return the entries of a dictionary or of something made that works like one."""
     return (state.known or {}) if isinstance(state, Pairs | Made) else {}
+
+
+def _runs(value: Made) -> bool:
+    return value.kind is not None and value.kind.name in ("partial", "vectorize", "getattr")
 
 
 def _attributes(r: Reading, kind: Global, entries: dict[str, Any], slots: bool) -> None:
@@ -220,7 +242,7 @@ def _attributes(r: Reading, kind: Global, entries: dict[str, Any], slots: bool) 
                 f"state of {kind} sets the special attribute {key}",
                 "Special attributes change what later ordinary calls do.",
             )
-        elif key in _METHODS and isinstance(value, Global | Made):
+        elif key in _METHODS and (isinstance(value, Global) or (isinstance(value, Made) and _runs(value))):
             r.note(
                 "warning",
                 f"state of {kind} replaces its method {key}",
@@ -234,6 +256,10 @@ def _attributes(r: Reading, kind: Global, entries: dict[str, Any], slots: bool) 
             )
 
 
+_POINTERS = 0b111
+"""Flags of a numpy data type that say that its bytes are object pointers (NPY_ITEM_REFCOUNT and its two neighbours)."""
+
+
 def _dtype_state(r: Reading, target: Made, state: Any) -> None:
     args = target.args
     letter = args[0][:1] if isinstance(args, tuple) and args and isinstance(args[0], str) else ""
@@ -241,14 +267,13 @@ def _dtype_state(r: Reading, target: Made, state: Any) -> None:
         r.note("warning", "state of numpy.dtype is strange", "Its shape is not one that numpy writes.")
         return
     flags = state[7] if len(state) > 7 else 0
-    composite = state[2] is not None or (len(state) > 4 and state[4] is not None)
-    if letter == "O":
-        lies = flags != 63
-    elif composite:
-        lies = False
-    else:
-        lies = flags not in (0, None) or (letter == "V" and flags)
-    if lies:
+    if not isinstance(flags, int):
+        r.note("critical", "numpy.dtype is given flags that are no number", spell(flags))
+        return
+    parts = [state[2]] if state[2] is not None else list(_entries(state[4]).values())
+    kinds = [_dtype(part[0]) for part in parts if isinstance(part, tuple) and part]
+    objects = letter == "O" or any(kind is not None and kind[1] for kind in kinds)
+    if bool(flags & _POINTERS) != objects and not (letter == "O" and flags in (-1, 63)):
         r.note(
             "critical",
             "numpy.dtype is given flags that do not fit its kind",
@@ -257,6 +282,8 @@ def _dtype_state(r: Reading, target: Made, state: Any) -> None:
 
 
 def _array_state(r: Reading, state: Any) -> None:
+    if isinstance(state, tuple) and len(state) == 7:
+        state = state[:5]  # a masked array adds its mask and fill value
     if not (isinstance(state, tuple) and len(state) == 5):
         r.note("warning", "state of numpy.ndarray is strange", "Its shape is not one that numpy writes.")
         return
@@ -270,7 +297,7 @@ def _array_state(r: Reading, state: Any) -> None:
         return
     if not objects and isinstance(raw, Items):
         r.note("warning", "array of numbers is given a list", "numpy never writes this.")
-    length = len(raw) if isinstance(raw, bytes) else raw.size if isinstance(raw, Blob) else None
+    length = len(raw) if isinstance(raw, bytes) else raw.size if isinstance(raw, Blob) and not raw.text else None
     count = _count(shape)
     if length is not None and count is not None and count * _size != length:
         r.note(
@@ -287,10 +314,10 @@ def _partial_state(r: Reading, state: Any) -> None:
 
 
 _TEMPLATE = re.compile(
-    r"\s*def _parse_args\(self, [\w, ]*loc=0, scale=1\):\s+return \([\w, ]*\), loc, scale\s+"
-    r"def _parse_args_rvs\(self, [\w, ]*loc=0, scale=1, size=None\):\s+"
+    r"\s*def _parse_args\(self, [\w, ]*loc=0(?:, scale=1)?\):\s+return \([\w, ]*\), loc, (?:scale|1)\s+"
+    r"def _parse_args_rvs\(self, [\w, ]*loc=0(?:, scale=1)?, size=None\):\s+"
     r"return self\._argcheck_rvs\([\w, ]*, size=size\)\s+"
-    r"def _parse_args_stats\(self, [\w, ]*loc=0, scale=1, moments='mv'\):\s+return \([\w, ]*\), loc, scale, moments\s*"
+    r"def _parse_args_stats\(self, [\w, ]*loc=0(?:, scale=1)?, moments='mv'\):\s+return \([\w, ]*\), loc, (?:scale|1), moments\s*"
 )
 
 

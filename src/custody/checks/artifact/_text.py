@@ -42,7 +42,7 @@ def is_text(head: bytes) -> bool:
     try:
         head[: -3 if len(head) > 3 else None].decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start > len(head) - 8 or high < len(head) // 10
+        return error.start > len(head) - 8 or 10 * high < 3 * len(head)
     return True
 
 

@@ -51,12 +51,13 @@ class Pairs:
 class Blob:
     """Many bytes or a long text, left where they are in the file."""
 
-    __slots__ = ("head", "size", "start")
+    __slots__ = ("head", "size", "start", "text")
 
-    def __init__(self, start: int, size: int, head: bytes) -> None:
+    def __init__(self, start: int, size: int, head: bytes, text: bool = False) -> None:
         self.start = start
         self.size = size
         self.head = head
+        self.text = text
 
 
 class Persistent:

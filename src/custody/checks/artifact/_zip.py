@@ -68,6 +68,7 @@ def read_zip(survey: Survey, source: Source, where: str, depth: int) -> None:
     names = [entry.name for entry in entries]
     spans: list[tuple[int, int]] = []
     torch = _torch_root(names)
+    script = torch is not None and any(name.startswith(f"{torch}code/") for name in names)
     seen: set[str] = set()
     for entry in entries:
         survey.spend_member()
@@ -81,10 +82,10 @@ def read_zip(survey: Survey, source: Source, where: str, depth: int) -> None:
             )
         if stat.S_ISLNK(entry.mode):
             survey.critical(inside, "member is a symbolic link", "Extracting it lets later members write elsewhere.")
-        span = _member(survey, source, inside, depth, entry, shift, torch)
+        span = _member(survey, source, inside, depth, entry, shift, torch, script)
         spans.append(span)
     _gaps(survey, source, where, depth, spans, directory)
-    if torch is not None and any(name.startswith(f"{torch}code/") for name in names):
+    if script:
         survey.unread(where, "TorchScript holds a program of its own, which is not interpreted")
         survey.warn(where, "TorchScript program", "Loading prepares the program and calling the model runs it.")
 
@@ -165,7 +166,7 @@ def _zip64(extra: bytes, *fields: int) -> tuple[int, ...]:
 
 
 def _member(
-    survey: Survey, source: Source, where: str, depth: int, entry: _Entry, shift: int, torch: str | None
+    survey: Survey, source: Source, where: str, depth: int, entry: _Entry, shift: int, torch: str | None, script: bool
 ) -> tuple[int, int]:
     """Compare the local header with the directory, look into the member; return the bytes it occupies."""
     start = entry.header + shift
@@ -205,12 +206,12 @@ def _member(
         survey.unread(where, "marked as encrypted")
     if not entry.name.endswith("/") or entry.packed:
         for way in sorted({method, entry.method}):
-            _content(survey, Slice(source, data, entry.packed), where, depth, entry, way, torch)
+            _content(survey, Slice(source, data, entry.packed), where, depth, entry, way, torch, script)
     return (start, data + entry.packed)
 
 
 def _content(
-    survey: Survey, packed: Slice, where: str, depth: int, entry: _Entry, method: int, torch: str | None
+    survey: Survey, packed: Slice, where: str, depth: int, entry: _Entry, method: int, torch: str | None, script: bool
 ) -> None:
     codec = {8: "deflate", 12: "bzip2"}.get(method)
     content: Source = packed
@@ -227,8 +228,11 @@ def _content(
         survey.critical(where, "member's checksum is wrong", "Loaders that do not check it see what others refuse.")
     if torch is not None and entry.name.startswith(f"{torch}data/"):
         probe(survey, content, where, depth + 1)  # raw numbers by context, whatever they look like
-    elif torch is not None and entry.name in (f"{torch}data.pkl", f"{torch}constants.pkl"):
-        read_pickles(survey, content, where, depth + 1, torch=True)
+    elif torch is not None and entry.name == f"{torch}data.pkl":
+        read_pickles(survey, content, where, depth + 1, torch=True, script=script)
+    elif torch is not None and script and entry.name.startswith((f"{torch}code/", f"{torch}constants")):
+        if content.read(0, 1) == b"\x80":
+            read_pickles(survey, content, where, depth + 1, torch=True, script=True)
     elif torch is None or entry.name.removeprefix(torch) not in (".data/serialization_id", "byteorder", "version"):
         survey.look(survey, content, where, depth + 1)
 
