@@ -87,10 +87,10 @@ def trust_root(app: App, output: Path) -> None:
 @face
 def report(app: App, model: str, output: Path) -> None:
     """Write the passport of MODEL as one HTML page, from verified evidence alone."""
+    from custody.report.page import render_report
     from custody.stages.audit import passport
 
-    desk = app.custody.desk
-    page = passport(desk, app.use_case, model)
+    page = render_report(passport(app.custody.desk, app.use_case, model))
     output.write_text(page, encoding="utf-8")
     app.show({"report": str(output)}, [f"{output} is written."])
 
@@ -121,12 +121,9 @@ def log(app: App, about: str) -> None:
 @face
 def show(app: App, entry: int) -> None:
     """Show one ENTRY in full."""
-    from custody.errors import NotFound
+    from custody.stages.audit import named
 
-    record = app.custody.desk.read()
-    if not 0 <= entry < record.size:
-        raise NotFound(f"there is no entry {entry}; the ledger has {record.size}")
-    found = record.entries[entry]
+    found = named(app.custody.desk.read(), entry)
     body: dict[str, Any] = {
         "entry": entry,
         "kind": found.kind,

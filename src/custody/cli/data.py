@@ -84,8 +84,9 @@ def register(
     )
     blocks = len(said.predicate["blocks"])
     lines = [
-        f"{name} is on record (entry {said.index}): {said.predicate['rows']} rows, {len(said.predicate['files'])} files",
-        f"  sha256 {said.subject.sha256}, tampering located in {blocks} blocks",
+        f"{name} is on record (entry {said.index}): {said.predicate['rows']} rows",
+        f"  sha256 {said.subject.sha256}",
+        f"  tampering would be located in {blocks} blocks of rows",
     ]
     if purpose == "training":
         lines.append(f"next: custody data check {name}")
@@ -140,7 +141,8 @@ def list_(app: App) -> None:
 
     rows = [{**e.predicate, "sha256": e.subject.sha256, "entry": e.index} for e in datasets(app.custody.desk.read())]
     lines = [
-        f"  {row['name']:<20} {row['purpose']:<9} {row['rows']:>9} rows  {row['trust']:<9} {row['sha256'][:12]}  {row['source']}"
+        f"  {row['name']:<20} {row['purpose']:<9} {row['rows']:>9} rows  "
+        f"{row['trust']:<9} {row['sha256'][:12]}  {row['source']}"
         for row in rows
     ]
     app.show({"datasets": rows}, lines or ["No dataset is on record."])

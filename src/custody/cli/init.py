@@ -8,19 +8,9 @@ from pathlib import Path
 import click
 
 from custody.cli.app import App, face
+from custody.core.actor import Role
 
-ROLES = [
-    "owner",
-    "security_manager",
-    "data_engineer",
-    "data_scientist",
-    "ml_engineer",
-    "validator",
-    "approver",
-    "compliance_officer",
-    "auditor",
-    "operator",
-]
+ROLES = [str(role) for role in Role if role is not Role.CUSTODIAN]
 
 
 class _Init(click.Group):

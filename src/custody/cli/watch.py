@@ -146,10 +146,26 @@ def _watch(app: App, dataset: str, environment: str, check: str) -> None:
 
 
 def _table(app: App, name: str) -> Table:
-    from custody.records.datasets import dataset, table_of
+    """Read a live table; what its columns mean is what they meant in training, where it has them."""
+    from dataclasses import replace
+
+    from custody.checks.target import Table
+    from custody.core import predicates as kinds
+    from custody.records.datasets import columns_of, dataset, table_of
 
     custody = app.custody
-    return table_of(custody.config.root, dataset(custody.desk.read(), name), custody.read_table)
+    record = custody.desk.read()
+    entry = dataset(record, name)
+    table = table_of(custody.config.root, entry, custody.read_table)
+    trained = next((e for e in record.of_kind(kinds.DATASET) if e.predicate["purpose"] == "training"), entry)
+    meant = columns_of(trained.predicate)
+    present = set(table.frame.columns)
+    columns = replace(
+        meant,
+        target=meant.target if meant.target in present else "",
+        sensitive=tuple(column for column in meant.sensitive if column in present),
+    )
+    return Table(table.name, table.frame, columns)
 
 
 def _materialised(app: App, sha256: str) -> Path:

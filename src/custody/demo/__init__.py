@@ -1,1 +1,1 @@
-"""The demonstration: a simulated bank, one honest life of a model, and one planted fault at a time."""
+"""The demonstration: a simulated bank, its model's honest life, and planted faults, each of them caught."""
