@@ -133,11 +133,12 @@ class Bubblewrap:
             with log.open("wb") as stream:
                 limits = Limits(0, memory_limit, LOG_LIMIT)
                 started = self._start(program, view, environment, stream, limits, piped=True)
-            started.close()
         except BaseException:
             view.close()
             raise
         weakref.finalize(started.process, view.close)
+        # Held as long as the process: bubblewrap would die of writing its report to nobody.
+        weakref.finalize(started.process, os.close, started.status)
         return started.process
 
     def _start(
@@ -210,7 +211,7 @@ class Bubblewrap:
                 raise
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Started:
     process: Group
     first: int | None
