@@ -57,6 +57,18 @@ def test_counting_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     assert (worst_difference(k, n, 0.95), worst_ratio(k, n, 0.95)) == whole
 
 
+def test_a_group_is_never_compared_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Against itself the tiny group would reach further than against any of the others.
+    k, n = np.array([5e5, 5e5, 2.0]), np.array([1e6, 1e6, 4.0])
+    for block in (gaps.BLOCK, 1):
+        monkeypatch.setattr(gaps, "BLOCK", block)
+        difference, ratio = worst_difference(k, n, 0.95), worst_ratio(k, n, 0.95)
+        assert difference.high < 0.5
+        assert ratio.low > 0.12
+        for worst in (difference, ratio):
+            assert worst.widest[0] != worst.widest[1]
+
+
 @pytest.mark.parametrize("swap", [1, -1])
 def test_the_deciding_groups_are_named(swap: int) -> None:
     k, n = np.array([300.0, 100.0, 4.0])[::swap], np.array([1_000.0, 1_000.0, 20.0])[::swap]

@@ -115,6 +115,12 @@ def test_every_intersection_is_a_sum_over_the_one_table(found: list[tuple[Any, .
         assert sorted(counts[counts > 0].tolist()) == sorted(expected.values())
 
 
+def test_a_star_inside_a_value_makes_no_two_groups_one() -> None:
+    whole = table(p=["a*b", "a"], q=["c", "b*c"])
+    joint = count_jointly([read_attribute(whole, name) for name in "pq"], np.zeros(2, np.intp), 1)
+    assert joint.by(("p", "q"))[0] == ("a*b\\*c", "a\\*b*c")
+
+
 def test_names_are_sorted_and_depth_follows_their_number() -> None:
     assert join_names(["sex", "race"]) == "race*sex"
     assert intersections(["b", "a"]) == [("a",), ("b",), ("a", "b")]

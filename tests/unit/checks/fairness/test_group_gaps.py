@@ -122,6 +122,20 @@ def test_alike_treatment_is_shown_and_not_merely_undisproved() -> None:
         assert found["demographic_parity_difference", by].high < 0.05  # type: ignore[operator]
 
 
+def test_equalised_odds_takes_each_end_from_the_gap_that_decides_it() -> None:
+    # Many positives with a clear gap of 0.2, few negatives with an uncertain one of 0.3.
+    found = named(run(table({("F",): (7, 3, 4_000, 6_000), ("M",): (10, 0, 2_000, 8_000)}, "sex")))
+    odds = found["equalized_odds_difference", "sex"]
+    assert odds.value == pytest.approx(0.3)
+    assert odds.low > 0.15  # type: ignore[operator]
+    assert odds.high == found["false_positive_rate_difference", "sex"].high
+    # The smaller gap decides the far end where it is the less certain one.
+    found = named(run(table({("F",): (9, 1, 4_000, 6_000), ("M",): (10, 0, 2_000, 8_000)}, "sex")))
+    odds = found["equalized_odds_difference", "sex"]
+    assert odds.value == pytest.approx(0.2)
+    assert odds.high == found["false_positive_rate_difference", "sex"].high > 0.3  # type: ignore[operator]
+
+
 def test_a_group_without_positives_makes_its_measures_unknown_and_is_named() -> None:
     found = named(run(table({("F",): (60, 20, 0, 0), ("M",): (100, 60, 10, 30)}, "sex")))
     for name in ("equal_opportunity_difference", "equalized_odds_difference"):
