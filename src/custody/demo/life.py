@@ -31,11 +31,12 @@ PEOPLE = {
 }
 """Who works at the simulated bank."""
 
-COLUMNS = (
-    "--target is_fraud --positive 1 --sensitive sex --sensitive region --sensitive age_band "
-    "--entity customer_id --time time --source-column source --ignore transaction_id --ignore merchant_id"
-).split()
-ORIGIN = "--source card-ledger --owner petra --licence contract --trust trusted".split()
+COLUMNS = [
+    *("--target", "is_fraud", "--positive", "1", "--entity", "customer_id", "--time", "time"),
+    *("--sensitive", "sex", "--sensitive", "region", "--sensitive", "age_band"),
+    *("--source-column", "source", "--ignore", "transaction_id", "--ignore", "merchant_id"),
+]
+ORIGIN = ["--source", "card-ledger", "--owner", "petra", "--licence", "contract", "--trust", "trusted"]
 COMMAND_SECONDS = 300
 
 
@@ -58,7 +59,9 @@ class Step:
     @property
     def command(self) -> str:
         """Return the command as a user would type it."""
-        return "custody " + " ".join(word if word.isprintable() and " " not in word else repr(word) for word in self.words)
+        return "custody " + " ".join(
+            word if word.isprintable() and " " not in word else repr(word) for word in self.words
+        )
 
     @property
     def reason(self) -> str:
@@ -82,14 +85,22 @@ class Project:
         extra = ["--json", *(["--as", who] if who else [])]
         full = [sys.executable, "-m", "custody", *words[:split], *extra, *words[split:]]
         done = subprocess.run(
-            full, cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            full,
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
         )
         try:
             body = json.loads(done.stdout) if done.stdout.strip() else {}
         except ValueError:
             body = {}
         text = done.stdout if not body else done.stderr
-        return Step([*words[:split], *extra[1:], *words[split:]], done.returncode, body, text, time.perf_counter() - began)
+        return Step(
+            [*words[:split], *extra[1:], *words[split:]], done.returncode, body, text, time.perf_counter() - began
+        )
 
     def must(self, name: str, *words: str, who: str = "", code: int = 0) -> Step:
         """Run a command that has to end with `code`, and keep it under `name`."""
@@ -126,8 +137,15 @@ def begin(project: Project, tell: Tell) -> None:
         words = [word for role in roles for word in ("--role", role)]
         project.must(f"person {name}", "init", "person", name, *words)
     tell("people", f"{len(PEOPLE) + 1} persons enrolled, each with their own key and role")
-    drivers = "--appetite 0.3 --criticality 0.9 --expertise 0.8".split()
-    costs = "--cost build=120000,40000,5000,8000 --cost buy=20000,110000,40000,15000 --cost open=15000,70000,5000,30000".split()
+    drivers = ["--appetite", "0.3", "--criticality", "0.9", "--expertise", "0.8"]
+    costs = [
+        "--cost",
+        "build=120000,40000,5000,8000",
+        "--cost",
+        "buy=20000,110000,40000,15000",
+        "--cost",
+        "open=15000,70000,5000,30000",
+    ]
     step = project.must("source", "source", "decide", "build", *drivers, *costs, who="sam")
     flips = step.body["flips"]
     tell("sourcing", f"build, of three ways compared; {flips[0] if flips else 'no single weight flips it'}")
@@ -226,11 +244,25 @@ def change(project: Project, tell: Tell) -> None:
     again = project.must("reproduce", "run", "reproduce", who="val")
     tell("reproduction", f"the run again, in a fresh sandbox: {again.body['verdict']}")
     opened = project.must(
-        "incident", "incident", "open", first[:12], "--type", "evasion", "--reason", "a ring found a way past", who="otto"
+        "incident",
+        "incident",
+        "open",
+        first[:12],
+        "--type",
+        "evasion",
+        "--reason",
+        "a ring found a way past",
+        who="otto",
     )
     project.must("quarantined", "deploy", "--env", "production", who="otto", code=5)
     affected = len(opened.body["affected"])
-    close = ["incident", "close", str(opened.body["incident"]), "--reason", "the ring was stopped, the rule was changed"]
+    close = [
+        "incident",
+        "close",
+        str(opened.body["incident"]),
+        "--reason",
+        "the ring was stopped, the rule was changed",
+    ]
     project.must("close", *close, who="sam")
     tell("incident", f"model quarantined at once, {affected} descendants listed, deployment refused")
     project.must("retire", "retire", first[:12], "--reason", "replaced", "--yes", who="otto")

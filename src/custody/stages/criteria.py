@@ -38,8 +38,8 @@ def power(criteria: Criteria, root: Path, record: Record, read: Reader) -> list[
     entry = dataset(record, str(criteria.document["held_out"]["dataset"]))
     table = table_of(root, entry, read)
     asked = criteria_of(criteria.document)
-    depth = max((len(str(c.at.get("by", "")).split("*")) for c in asked), default=1)
-    counts = count_held_out(table, depth=max(2, depth))
+    names = [f"{criterion.check}.{criterion.measure}" for criterion in asked]
+    counts = count_held_out(table)
     confidence = float(criteria.document["confidence"])
     found: list[Defect] = []
     for criterion in asked:
@@ -50,7 +50,10 @@ def power(criteria: Criteria, root: Path, record: Record, read: Reader) -> list[
             found.append(Defect(line, "unknown-group", f"{by!r} is not a declared sensitive column; declared: {known}"))
             continue
         name = f"{criterion.check}.{criterion.measure}"
-        weak = judge_power(name, criterion.at, criterion.at_least, criterion.at_most, counts, confidence)
+        beside = [other for other in names if other != name]
+        weak = judge_power(
+            name, criterion.at, criterion.at_least, criterion.at_most, counts, confidence, beside=beside
+        )
         found += [Defect(line, defect.kind, f"{criterion.id}: {defect.message}") for defect in weak]
     return found
 

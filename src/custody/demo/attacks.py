@@ -1,0 +1,492 @@
+"""Attacks on the honest life, one fault at a time, each in a copy of the project at the moment it strikes.
+
+An attack does what an attacker could do, with files, with the ledger's own database, or with ordinary
+commands. What catches it is always an ordinary command with its documented exit code; the catch is
+believed only if it names the rule, check or entry that was expected to catch it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from custody.demo import faults, life
+from custody.demo.life import COLUMNS, ORIGIN, Project, Step
+
+EXFILTRATION = """
+import socket
+socket.create_connection(("127.0.0.1", 9), timeout=5)
+"""
+MALICIOUS = """
+import os, pathlib, pickle
+class Payload:
+    def __reduce__(self):
+        return os.getcwd, ()
+pathlib.Path("model").mkdir(exist_ok=True)
+pathlib.Path("model/model.pkl").write_bytes(pickle.dumps({"model": Payload()}))
+"""
+
+
+@dataclass(frozen=True)
+class Catch:
+    """What an attack ran into: the command that caught it, and the words and entry it gave."""
+
+    step: Step
+    caught: bool
+    by: str
+    reason: str
+    entry: int | None
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One planted fault. `strikes` is the stage whose copy is attacked; `clean` the honest step to compare."""
+
+    name: str
+    story: str
+    strikes: str
+    clean: str
+    act: Callable[[Project], Catch]
+
+
+def _quiet(_: str, __: str) -> None:
+    """Say nothing: replays are shown by their outcome."""
+
+
+def _ruling(step: Step, rule: str, code: int) -> Catch:
+    """Expect a command to end with `code` because `rule` is not met."""
+    for ruling in step.body.get("rulings", []):
+        if ruling["id"] == rule and ruling["status"] == "not_met":
+            entry = ruling["entries"][-1] if ruling["entries"] else None
+            return Catch(step, step.code == code, rule, str(ruling["reason"]), entry)
+    return Catch(step, False, rule, f"not caught: {step.reason}", None)
+
+
+def _refusal(step: Step, code: int, words: str, by: str, entry: int | None = None) -> Catch:
+    """Expect a refusal with `code` that says `words`."""
+    return Catch(step, step.code == code and words in step.reason, by, step.reason, entry)
+
+
+def _frames(project: Project) -> tuple[Any, Any]:
+    import polars as pl
+
+    return pl.read_csv(project.folder / "data/train.csv"), pl.read_csv(project.folder / "data/held_out.csv")
+
+
+def _to_validation(project: Project, rule: str) -> Catch:
+    """Live on up to validation, and expect `rule` to fail there."""
+    register = ["data", "register"]
+    project.must("register", *register, "fraud-train", "data/train.csv", *ORIGIN, *COLUMNS, who="petra")
+    held_out = ["fraud-holdout", "data/held_out.csv", "--purpose", "held_out"]
+    project.must("register held-out", *register, *held_out, *ORIGIN, *COLUMNS, who="petra")
+    project.custody("data", "check", "fraud-train", who="petra")
+    life.seal(project, _quiet)
+    life.train(project, _quiet)
+    return _ruling(project.custody("validate", who="val"), rule, 1)
+
+
+def poisoned_labels(project: Project) -> Catch:
+    """A bribed partner reports most of its frauds as honest."""
+    train, _ = _frames(project)
+    faults.poison_labels(train, "partner_c", 0.6, seed=3).write_csv(project.folder / "data/train.csv")
+    project.must("register", "data", "register", "fraud-train", "data/train.csv", *ORIGIN, *COLUMNS, who="petra")
+    step = project.custody("data", "check", "fraud-train", who="petra")
+    for result in step.body.get("results", []):
+        for finding in result["findings"]:
+            told = f"{finding['what']} {finding['where']}"
+            if result["check"] == "poisoning.label_flips" and finding["severity"] == "critical" and "partner_c" in told:
+                return Catch(step, step.code == 1, result["check"], told.strip(), result["entry"])
+    return Catch(step, False, "poisoning.label_flips", "not caught", None)
+
+
+def leaked_rows(project: Project) -> Catch:
+    """Training rows find their way into the held-out set."""
+    train, held_out = _frames(project)
+    faults.leak_rows(train, held_out, 0.02, seed=3).write_csv(project.folder / "data/held_out.csv")
+    return _to_validation(project, "D1")
+
+
+def leaky_feature(project: Project) -> Catch:
+    """A column is added that is only known weeks after the payment."""
+    train, held_out = faults.add_leaky_feature(*_frames(project), seed=3)
+    train.write_csv(project.folder / "data/train.csv")
+    held_out.write_csv(project.folder / "data/held_out.csv")
+    return _to_validation(project, "D2")
+
+
+def biased_group(project: Project) -> Catch:
+    """One region's frauds were never investigated, and training learns to look away."""
+    train, _ = _frames(project)
+    faults.bias_group(train, seed=3).write_csv(project.folder / "data/train.csv")
+    return _to_validation(project, "F1[region]")
+
+
+def loosened_criteria(project: Project) -> Catch:
+    """After seeing the result, the author lowers the bar and trains again."""
+    path = project.folder / "criteria.toml"
+    text = path.read_text()
+    path.write_text(text.replace("at_least = 0.80", "at_least = 0.60").replace("at_most = 0.12", "at_most = 0.30"))
+    project.must("seal again", "gate", "seal", who="dana")
+    life.train(project, _quiet)
+    return _ruling(project.custody("gate", "decide", who="val"), "process.not_post_hoc", 1)
+
+
+def sealed_after_training(project: Project) -> Catch:
+    """The model is trained first; criteria it is known to meet are sealed afterwards."""
+    project.must("run", "run", "--unsealed", "--", sys.executable, "train.py", who="mel")
+    life.seal(project, _quiet)
+    return _ruling(project.custody("gate", "decide", who="val"), "process.sealed_before_training", 1)
+
+
+def own_approval(project: Project) -> Catch:
+    """The trainer is given an approver's role as well, and approves the model he trained."""
+    project.must("promote", "init", "person", "mel", "--role", "ml_engineer", "--role", "approver", who="olga")
+    step = project.custody("gate", "approve", who="mel")
+    return _refusal(step, 5, "is the trainer of this model", "separation of duties", _last(project, "denial"))
+
+
+def alias_approval(project: Project) -> Catch:
+    """The trainer enrols under a second name, with the same key, to approve as somebody else."""
+    from custody.seal.keys import PersonKey
+
+    public = PersonKey.load(project.folder / ".custody/keys/mel.pem").public
+    (project.folder / "melanie.pub").write_text(public)
+    words = ["init", "person", "melanie", "--role", "approver", "--key", "melanie.pub"]
+    return _refusal(project.custody(*words, who="olga"), 5, "belongs to mel already", "one key, one person")
+
+
+def malicious_pickle(project: Project) -> Catch:
+    """The training script writes a model file that runs code when it is opened."""
+    (project.folder / "train.py").write_text(MALICIOUS)
+    life.train(project, _quiet)
+    return _ruling(project.custody("validate", who="val"), "B1", 1)
+
+
+def swapped_weights(project: Project) -> Catch:
+    """After approval, somebody with the disk replaces the weights."""
+    model = str(project.steps["run"].body["model"])
+    sealed = sorted((project.folder / ".custody/vault/models" / model).glob("*.sealed"))[0]
+    faults.swap_weights(sealed)
+    step = project.custody("deploy", "--env", "production", who="otto")
+    return Catch(step, step.code == 4, "bytes verified at load", step.reason, None)
+
+
+def swapped_dataset(project: Project) -> Catch:
+    """While the run is under way, the training file is replaced on disk."""
+    done = threading.Event()
+
+    def accomplice() -> None:
+        while not done.is_set():
+            if list((project.folder / ".custody/runs").glob("*/open")):
+                faults.swap_dataset(project.folder / "data/train.csv")
+                return
+            time.sleep(0.02)
+
+    helper = threading.Thread(target=accomplice)
+    helper.start()
+    step = project.custody("run", "--", sys.executable, "train.py", who="mel")
+    done.set()
+    helper.join()
+    return _refusal(step, 4, "swapped during the run", "bytes verified in use", _last(project, "training-finish"))
+
+
+def tampered_cell(project: Project) -> Catch:
+    """One amount in one row of the registered training data is changed."""
+    path = project.folder / "data/train.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[9000] = lines[9000].replace(".", ".0", 1)
+    path.write_text("".join(lines))
+    step = project.custody("data", "verify", "fraud-train")
+    found = [str(row["reason"]) for row in step.body.get("datasets", []) if not row["intact"]]
+    reason = found[0] if found else "not caught"
+    return Catch(step, step.code == 4 and "rows" in reason, "dataset digest, by block of rows", reason, None)
+
+
+def peeking(project: Project) -> Catch:
+    """The trainer asks for the held-out set as training data."""
+    words = ["run", "--data", "fraud-train", "--data", "fraud-holdout", "--", sys.executable, "train.py"]
+    step = project.custody(*words, who="mel")
+    return _refusal(step, 5, "is held out", "held-out data is closed to runs", _last(project, "denial"))
+
+
+def exfiltration(project: Project) -> Catch:
+    """The training script tries to send the data away."""
+    script = project.folder / "train.py"
+    script.write_text(EXFILTRATION + script.read_text())
+    step = project.custody("run", "--", sys.executable, "train.py", who="mel")
+    reason = str(step.body.get("hint") or step.reason)
+    caught = step.code == 1 and step.body.get("model") is None and "network" in reason.lower()
+    return Catch(step, caught, "sealed run without a network", reason, step.body.get("entry"))
+
+
+def edited_row(project: Project) -> Catch:
+    """Somebody with the database rewrites one result in the ledger."""
+    index = _last(project, "check-result")
+    with sqlite3.connect(project.folder / ".custody/ledger.db") as ledger:
+        ((raw,),) = ledger.execute("SELECT envelope FROM entry WHERE idx = ?", (index,))
+        middle = raw.index(b'"payload":"') + 400
+        letter = b"A" if raw[middle : middle + 1] != b"A" else b"B"
+        ledger.execute(
+            "UPDATE entry SET envelope = ? WHERE idx = ?", (raw[:middle] + letter + raw[middle + 1 :], index)
+        )
+    ledger.close()
+    return _refusal(project.custody("audit", "verify"), 4, f"entry {index}", "ledger: signature and hash")
+
+
+def truncated_ledger(project: Project) -> Catch:
+    """The last entries, with what they say, are cut off together with their checkpoints."""
+    with sqlite3.connect(project.folder / ".custody/ledger.db") as ledger:
+        ((size,),) = ledger.execute("SELECT max(size) FROM checkpoint")
+        ledger.execute("DELETE FROM entry WHERE idx >= ?", (size - 3,))
+        ledger.execute("DELETE FROM checkpoint WHERE size > ?", (size - 3,))
+    ledger.close()
+    return _refusal(project.custody("audit", "verify"), 4, "cut short", "ledger: the last checkpoint seen")
+
+
+def typed_verdict(project: Project) -> Catch:
+    """An insider who holds every key writes GO into the ledger, properly signed and logged."""
+    from custody.config import read_config
+    from custody.core import predicates as kinds
+    from custody.core.access import Action
+    from custody.core.decision import Decision, Ruling, Status
+    from custody.wiring import Custody
+
+    environment = {"CUSTODY_STATE": str(project.folder / ".state")}
+    desk = Custody(read_config(project.folder / "custody.toml", environment)).desk
+    record = desk.read()
+    finish = record.of_kind(kinds.TRAINING_FINISH)[-1]
+    seal = record.of_kind(kinds.SEAL)[-1]
+    typed = Ruling("everything", Status.MET, "because I say so")
+    decision = Decision(
+        finish.subject.sha256, "card-fraud", seal.digest, record.size, record.root, desk.time(), "separated", [typed]
+    )
+    said = desk.permit("val", Action.DECIDE).write(finish.subject, kinds.DECISION, decision.to_predicate())
+    return _refusal(
+        project.custody("audit", "verify"), 4, f"entry {said.index}", "decisions are recomputed, never read", said.index
+    )
+
+
+def elsewhere(project: Project) -> Catch:
+    """A model admitted to production is asked for in another environment."""
+    step = project.custody("deploy", "--env", "partner-cloud", who="otto")
+    return _refusal(step, 3, "no admission", "admission bound to its environment")
+
+
+def drifted_month(project: Project) -> Catch:
+    """A partner starts to report amounts in cents, and customers move online."""
+    import polars as pl
+
+    live = pl.read_csv(project.folder / "live/2026-02.csv")
+    faults.drift_month(live, seed=3).write_csv(project.folder / "live/2026-03.csv")
+    words = ["data", "register", "march", "live/2026-03.csv", "--purpose", "live", *ORIGIN]
+    project.must("register march", *words, who="petra")
+    step = project.custody("watch", "drift", "march", who="otto")
+    return _ruling(step, "R1", 1)
+
+
+def revived(project: Project) -> Catch:
+    """A retired model is put before the gate once more."""
+    model = str(project.steps["run"].body["model"])[:12]
+    project.must("retire", "retire", model, "--reason", "end of life", "--yes", who="otto")
+    project.must("refused", "deploy", "--env", "production", who="otto", code=5)
+    step = project.custody("gate", "decide", model, "--env", "production", who="val")
+    return _ruling(step, "process.standing", 1)
+
+
+ATTACKS: Sequence[Attack] = (
+    Attack(
+        "poisoned labels",
+        "A bribed partner reports most of its frauds as honest.",
+        "sourced",
+        "data check",
+        poisoned_labels,
+    ),
+    Attack(
+        "a tampered cell",
+        "One amount in the registered training data is changed.",
+        "registered",
+        "audit verify",
+        tampered_cell,
+    ),
+    Attack(
+        "sealed after training",
+        "Criteria the model is known to meet are sealed afterwards.",
+        "registered",
+        "decide",
+        sealed_after_training,
+    ),
+    Attack(
+        "peeking at the exam",
+        "The trainer asks for the held-out set as training data.",
+        "sealed",
+        "run",
+        peeking,
+    ),
+    Attack(
+        "data sent away",
+        "The training script opens a network connection.",
+        "sealed",
+        "run",
+        exfiltration,
+    ),
+    Attack(
+        "dataset swapped mid-run",
+        "The training file is replaced on disk during the run.",
+        "sealed",
+        "run",
+        swapped_dataset,
+    ),
+    Attack(
+        "malicious pickle",
+        "The training writes a model file that runs code when opened.",
+        "sealed",
+        "validate",
+        malicious_pickle,
+    ),
+    Attack(
+        "leaked rows",
+        "Training rows find their way into the held-out set.",
+        "sourced",
+        "validate",
+        leaked_rows,
+    ),
+    Attack(
+        "leaky feature",
+        "A column is only known weeks after the payment.",
+        "sourced",
+        "validate",
+        leaky_feature,
+    ),
+    Attack(
+        "biased group",
+        "One region's frauds were never investigated.",
+        "sourced",
+        "validate",
+        biased_group,
+    ),
+    Attack(
+        "criteria loosened",
+        "After the result, the author lowers the bar and trains again.",
+        "validated",
+        "decide",
+        loosened_criteria,
+    ),
+    Attack(
+        "trainer approves",
+        "The trainer, made an approver too, approves his own model.",
+        "validated",
+        "approve ari",
+        own_approval,
+    ),
+    Attack(
+        "second name, same key",
+        "The trainer enrols under another name to approve.",
+        "validated",
+        "person cora",
+        alias_approval,
+    ),
+    Attack(
+        "a typed verdict",
+        "An insider with every key writes GO into the ledger.",
+        "validated",
+        "audit verify",
+        typed_verdict,
+    ),
+    Attack(
+        "weights swapped",
+        "After approval, the weights are replaced on disk.",
+        "served",
+        "deploy",
+        swapped_weights,
+    ),
+    Attack(
+        "used elsewhere",
+        "A model admitted to production is asked for elsewhere.",
+        "served",
+        "deploy",
+        elsewhere,
+    ),
+    Attack(
+        "drifted month",
+        "A partner reports cents; customers move online.",
+        "served",
+        "drift",
+        drifted_month,
+    ),
+    Attack(
+        "ledger row edited",
+        "One result in the ledger's database is rewritten.",
+        "served",
+        "audit verify",
+        edited_row,
+    ),
+    Attack(
+        "ledger cut short",
+        "The last entries are cut off with their checkpoints.",
+        "served",
+        "audit verify",
+        truncated_ledger,
+    ),
+    Attack(
+        "retired model revived",
+        "A retired model is put before the gate again.",
+        "served",
+        "decide",
+        revived,
+    ),
+)
+"""Every attack, in the order of the stage it strikes."""
+
+NEXT: Mapping[str, str] = {
+    "poisoned labels": "custody incident blast fraud-train",
+    "a tampered cell": "custody data verify fraud-train",
+    "sealed after training": "custody run -- python train.py",
+    "peeking at the exam": "custody audit people",
+    "data sent away": "custody run list",
+    "dataset swapped mid-run": "custody data verify fraud-train",
+    "malicious pickle": "custody incident open MODEL --type supply-chain",
+    "leaked rows": "custody data register fraud-holdout-2 ... --purpose held_out",
+    "leaky feature": "custody data register fraud-train-2 ... --ignore chargeback_code",
+    "biased group": "custody gate show",
+    "criteria loosened": "custody data register fraud-holdout-2 ... --purpose held_out",
+    "trainer approves": "custody gate approve --as ari",
+    "second name, same key": "custody audit people",
+    "a typed verdict": "custody audit log",
+    "weights swapped": "custody incident open MODEL --type supply-chain",
+    "used elsewhere": "custody gate decide --env partner-cloud",
+    "drifted month": "custody incident open MODEL --type drift",
+    "ledger row edited": "restore the ledger; custody audit verify",
+    "ledger cut short": "restore the ledger; custody audit verify",
+    "retired model revived": "custody run -- python train.py",
+}
+"""The next command after each catch."""
+
+
+def _last(project: Project, kind: str) -> int | None:
+    """Return the newest entry of a kind, by the command a user would ask with."""
+    entries = project.custody("audit", "log", "--about", kind).body.get("entries", [])
+    return int(entries[-1]["entry"]) if entries else None
+
+
+def prepare(folder: Path, seed: int) -> Project:
+    """Lay out the bank's files: data, live months, training script, criteria. Nothing is under custody yet."""
+    import shutil
+    from importlib import resources
+
+    from custody.demo.simulator import simulate, write
+
+    folder.mkdir(parents=True)
+    bank = simulate(seed)
+    write(bank, folder)
+    labelled = bank.live_clean.join(bank.live_labels, on="transaction_id")
+    labelled.write_csv(folder / "live/2026-02-labelled.csv")
+    with resources.as_file(resources.files("custody.demo") / "assets") as assets:
+        for name in ("train.py", "criteria.toml"):
+            shutil.copyfile(assets / name, folder / name)
+    return Project(folder)
