@@ -249,3 +249,18 @@ def test_curves_are_short_and_rise() -> None:
         assert 10 <= len(points) <= 50
         assert points == sorted(points)
         assert points[-1] == [1.0, 1.0]
+
+
+def test_references_never_judge_a_row_they_have_seen() -> None:
+    random = np.random.default_rng(3)
+    features, coins = random.normal(size=(1200, 4)), random.integers(0, 2, 1200).astype(np.int8)
+    # Coin tosses cannot be foretold; a model judging rows that it learned would seem to.
+    assert abs(float(attack._references(features, coins, 2, 0).mean()) - 0.5) < 0.03
+
+
+def test_choosing_the_strongest_attack_costs_certainty() -> None:
+    result = measure(trained(forest(), TRAIN))
+    best = max(result.details["attacks"].values(), key=lambda span: float(span["value"]))
+    low, value, high = interval(result)
+    assert value == best["value"]
+    assert low < best["low"] < best["high"] < high
