@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SURE = 0.8
-"""The model is sure of a class from this probability on."""
+"""The model is sure of a class from this probability on, if its odds are also 4 times the class's usual odds.
+
+Without the second condition it would be "sure" of every row of the common class, and a source that merely
+has more of the rare class would look guilty.
+"""
 FLOOR = 0.02
 """A source is suspicious when its excess is surely above this."""
 MOST_ROWS = 20_000
@@ -169,6 +173,7 @@ def _out_of_fold(
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold
+    from threadpoolctl import threadpool_limits
 
     if np.bincount(truth, minlength=2).min() < FOLDS:
         raise Unmeasurable("one class has too few rows for cross-validation")
@@ -178,9 +183,13 @@ def _out_of_fold(
         strata = truth.astype(np.int64)
     score = np.empty(truth.size)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for learn, judge in folds.split(features, strata):
-        model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=seed)
-        score[judge] = model.fit(features[learn], truth[learn]).predict_proba(features[judge])[:, 1]
+    # One thread: at this size more of them wait for each other longer than they work.
+    with threadpool_limits(1):
+        for learn, judge in folds.split(features, strata):
+            model = HistGradientBoostingClassifier(
+                max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=seed
+            )
+            score[judge] = model.fit(features[learn], truth[learn]).predict_proba(features[judge])[:, 1]
     return score
 
 
@@ -196,11 +205,14 @@ def _compare(
     import numpy as np
 
     cells: list[tuple[str, int, NDArray[np.bool_], NDArray[np.bool_]]] = []
+    usual = float(truth.mean())
+    lift = SURE / (1 - SURE)
     for should_be in (1, 0):
-        sure = score >= SURE if should_be else score <= 1 - SURE
+        belief, prior = (score, usual) if should_be else (1 - score, 1 - usual)
+        sure = (belief >= SURE) & (belief * (1 - prior) >= lift * prior * (1 - belief))
         counts = np.bincount(source[sure], minlength=len(names))
         large = np.flatnonzero(counts >= FEWEST)
-        groups = [(names[place], source == place) for place in large]
+        groups = [(names[int(place)], source == place) for place in large]
         rest = ~np.isin(source, large)
         if (sure & rest).sum() >= FEWEST:
             groups.append((SMALL, rest))
