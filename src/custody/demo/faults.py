@@ -53,7 +53,7 @@ def leak_rows(train: pl.DataFrame, held_out: pl.DataFrame, share: float, seed: i
 def add_leaky_feature(train: pl.DataFrame, held_out: pl.DataFrame, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Add `chargeback_code` to both tables: a fact that the bank learns weeks after the payment.
 
-    About 96 % of frauds carry a code other than `none`, and 0.2 % of honest payments do.
+    About 98 % of frauds carry a code other than `none`, and 0.2 % of honest payments do.
     """
     import numpy as np
     import polars as pl
@@ -63,7 +63,7 @@ def add_leaky_feature(train: pl.DataFrame, held_out: pl.DataFrame, seed: int = 0
 
     def known_later(frame: pl.DataFrame) -> pl.DataFrame:
         fraud = frame["is_fraud"].to_numpy() == 1
-        marked = rng.random(frame.height) < np.where(fraud, 0.96, 0.002)
+        marked = rng.random(frame.height) < np.where(fraud, 0.985, 0.002)
         code = np.where(marked, codes[rng.integers(0, codes.size, frame.height)], "none")
         return frame.with_columns(pl.Series("chargeback_code", code))
 
