@@ -227,6 +227,24 @@ def test_a_bare_run_stops_its_whole_group_at_the_time_limit(tmp_path: Path) -> N
     assert not child.exists() or child.read_text().split(")")[1].split()[0] == "Z"
 
 
+def test_killing_a_bare_child_kills_its_children(tmp_path: Path) -> None:
+    process = Bare().popen(
+        ["/bin/sh", "-c", "sleep 100 & echo $!; wait"], mounts=[], environment={}, log=tmp_path / "log", work=tmp_path
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    child = Path("/proc", process.stdout.readline().decode().strip(), "stat")
+    assert child.exists()
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    deadline = time.monotonic() + 5
+    while child.exists() and child.read_text().split(")")[1].split()[0] != "Z" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not child.exists() or child.read_text().split(")")[1].split()[0] == "Z"
+
+
 def test_a_bare_run_of_changed_bytes_does_not_begin(tmp_path: Path) -> None:
     (tmp_path / "t.sh").write_text("touch began")
     with pytest.raises(Tampered):
