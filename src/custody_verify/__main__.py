@@ -1,0 +1,154 @@
+"""Check a Custody bundle without Custody: `python -m custody_verify bundle BUNDLE --trust TRUST.json`.
+
+Exit codes: 0 everything is confirmed and the verdict is GO; 1 it is NO-GO; 2 bad usage or unreadable;
+3 unknown: no trust root, no decision, or inconclusive; 4 refused: something is not what it claims to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from custody_verify.audit import Audit, Model, audit
+from custody_verify.ledger import MAX_BUNDLE, MAX_TRUST, History, read_bundle, read_file, read_trust
+from custody_verify.strict import Refused, Unreadable
+
+EXITS = {"GO": 0, "NO-GO": 1, "UNREADABLE": 2, "UNKNOWN": 3, "INCONCLUSIVE": 3, "REFUSED": 4}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        report = _verify(asked)
+    except Refused as error:
+        report = {"answer": "REFUSED", "reasons": [str(error)]}
+    except Unreadable as error:
+        report = {"answer": "UNREADABLE", "reasons": [str(error)]}
+    report["exit"] = EXITS[report["answer"]]
+    _print(report, as_json=asked.json)
+    return int(report["exit"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="custody-verify", description="Check a Custody bundle without Custody.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    bundle = commands.add_parser("bundle", help="check a bundle against a trust root")
+    bundle.add_argument("bundle", type=Path)
+    bundle.add_argument("--trust", type=Path, help="the trust root, obtained by another way than the bundle")
+    bundle.add_argument("--model", default="", help="first digits of a model's sha256 (default: the newest decided)")
+    bundle.add_argument("--seen", default="", metavar="SIZE:ROOT", help="a checkpoint you saw before")
+    bundle.add_argument("--at", default="", help="the moment to judge today's standing by (default: now)")
+    bundle.add_argument("--json", action="store_true", help="print the answer as JSON")
+    return parser
+
+
+def _verify(asked: argparse.Namespace) -> dict[str, Any]:
+    at = _moment(asked.at)
+    seen = re.fullmatch(r"([0-9]{1,15}):([0-9a-f]{64})", asked.seen) if asked.seen else None
+    if asked.seen and not seen:
+        raise Unreadable("--seen must be SIZE:ROOT, the root in 64 hex digits")
+    if asked.model and not re.fullmatch(r"[0-9a-f]{6,64}", asked.model):
+        raise Unreadable("--model must be 6 to 64 hex digits")
+    raw = read_file(asked.bundle, MAX_BUNDLE)
+    if asked.trust is None:  # (1)
+        reason = "signers unknown: give the trust root that you got by another way, --trust TRUST.json"
+        return {"answer": "UNKNOWN", "reasons": [reason]}
+    trust = read_trust(read_file(asked.trust, MAX_TRUST))
+    history, people = read_bundle(raw, trust)  # (2) to (5)
+    freshness = _freshness(history, int(seen[1]), seen[2]) if seen else "freshness unproven: give --seen SIZE:ROOT"
+    found = audit(history, people, at)  # (6) to (8)
+    size = len(history.entries)
+    report = {
+        "origin": trust.origin,
+        "entries": size,
+        "root": history.tree.root(size),
+        "at": at,
+        "freshness": freshness,
+        "decisions": [
+            {"entry": entry.index, "model": entry.about, "verdict": judged.verdict, "outcome": judged.outcome}
+            for entry, judged in found.decisions
+        ],
+        "models": [_model(model) for model in found.models.values()],
+        "assurance": found.assurance,
+    }
+    return {**_answer(found, asked.model), **report}
+
+
+def _answer(found: Audit, wanted: str) -> dict[str, Any]:
+    models = [model for model in found.models.values() if model.sha256.startswith(wanted)]
+    if not models:
+        what = f"no decision about a model {wanted}" if wanted else "no decision is on record"
+        return {"answer": "UNKNOWN", "reasons": [what]}
+    if wanted and len(models) > 1:
+        return {"answer": "UNKNOWN", "reasons": [f"{wanted} names {len(models)} models"]}
+    model = models[-1]
+    rulings = model.judgement.rulings
+    reasons = [f"{ruling.id} {ruling.status}: {ruling.reason}" for ruling in rulings]
+    return {"answer": model.judgement.verdict, "model": model.sha256, "standing": model.standing, "reasons": reasons}
+
+
+def _model(model: Model) -> dict[str, Any]:
+    judged = model.judgement
+    return {
+        "model": model.sha256,
+        "use_case": model.use_case,
+        "verdict": judged.verdict,
+        "decided_in": model.decided_in,
+        "at": judged.at,
+        "expires": judged.expires,
+        "assurance": judged.assurance,
+        "standing": model.standing,
+        "rulings": [
+            {"id": r.id, "status": r.status, "entries": list(r.entries), "reason": r.reason} for r in judged.rulings
+        ],
+    }
+
+
+def _freshness(history: History, size: int, root: str) -> str:
+    if size > len(history.entries):
+        raise Refused(f"the ledger was cut short: {size} entries were seen before, it has {len(history.entries)}")
+    if history.tree.root(size) != root:
+        raise Refused(f"the first {size} entries are not those seen before: history was rewritten")
+    return f"consistent with the {size} entries seen before"
+
+
+def _moment(text: str) -> str:
+    if not text:
+        return datetime.now(UTC).replace(microsecond=0).isoformat()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Unreadable("--at must be a moment in ISO 8601, such as 2026-07-01T12:00:00+00:00") from None
+    if moment.tzinfo is None:
+        raise Unreadable("--at needs a time zone, such as +00:00")
+    return moment.isoformat()
+
+
+def _print(report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report, indent=2, sort_keys=True))
+        return
+    lines = [f"{report['answer']}  {report.get('model', '')}".rstrip()]
+    lines += [f"  {reason}" for reason in report["reasons"]]
+    if "entries" in report:
+        count = len(report["decisions"])
+        lines.append(f"{report['entries']} entries, every signature and hash checked; {count} decisions recomputed")
+        lines.append(f"  origin {report['origin']}, root {report['root']}")
+        lines.append(f"  {report['freshness']}")
+        for model in report["models"]:
+            standing = "; ".join(model["standing"]) or "nothing stands against it"
+            lines.append(f"  model {model['model'][:12]}: {model['verdict']} in entry {model['decided_in']}; ")
+            lines[-1] += f"at {report['at']}: {standing}"
+        lines += [f"  note: {note}" for note in report["assurance"]]
+    print("\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Step 6, first half: what the sealed criteria ask, and whether the results on record answer it.
+
+Silence denies; every result counts and the worst one rules; a bound is compared with the whole interval;
+a result about the model counts only by a validator, after training, with the sealed evaluator, on the sealed
+held-out set, under this seal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, NamedTuple
+
+from custody_verify import vocabulary as say
+from custody_verify.ledger import Entry, Past
+from custody_verify.strict import whole
+
+MET, WAIVED, INCONCLUSIVE, UNKNOWN, NOT_MET = "met", "waived", "inconclusive", "unknown", "not_met"
+_WORST_FIRST = (NOT_MET, UNKNOWN, INCONCLUSIVE, WAIVED, MET)
+MAX_CRITERIA = 10_000
+
+
+class Ruling(NamedTuple):
+    """One rule or criterion: how it stands, on which entries, and why."""
+
+    id: str
+    status: str
+    entries: tuple[int, ...]
+    reason: str
+
+
+class Criterion(NamedTuple):
+    """One measure and its bound."""
+
+    id: str
+    klass: str
+    check: str
+    measure: str
+    at: dict[str, Any]
+    low: float | None
+    high: float | None
+    on: str
+    waivable: bool
+
+    @property
+    def asks(self) -> str:
+        """Return the question as people read it."""
+        where = ", ".join(f"{key}={value}" for key, value in sorted(self.at.items()))
+        return f"{self.check}.{self.measure}" + (f" [{where}]" if where else "")
+
+
+def read_criteria(document: dict[str, Any]) -> list[Criterion]:
+    """Expand the sealed document; raises `ValueError` for what the product's linter would not have sealed."""
+    items = document.get("criterion")
+    if not isinstance(items, list) or not items:
+        raise ValueError("a gate without criteria allows nothing")
+    found: list[Criterion] = []
+    for item in items:
+        if not isinstance(item, dict):
+            raise ValueError("a criterion is not an object")
+        missing = [key for key in ("id", "class", "measure", "on", "waivable", "why") if key not in item]
+        if missing:
+            raise ValueError(f"a criterion lacks {missing[0]!r}")
+        check, _, measure = str(item["measure"]).rpartition(".")
+        low, high = _bound(item.get("at_least")), _bound(item.get("at_most"))
+        spots = _spots(item, MAX_CRITERIA - len(found))
+        for spot in spots:
+            name = str(item["id"]) + (f"[{spot['by']}]" if item.get("by") and len(spots) > 1 else "")
+            waivable = bool(item["waivable"])
+            found.append(
+                Criterion(name, str(item["class"]), check, measure, spot, low, high, str(item["on"]), waivable)
+            )
+    return found
+
+
+def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
+    """Where the measure is taken: one place, or every combination of up to `depth` of the columns in `by`."""
+    by = item.get("by")
+    if not by:
+        at = item.get("at", {})
+        if not isinstance(at, dict):
+            raise ValueError("'at' is not an object")
+        if room < 1:
+            raise ValueError(f"more than {MAX_CRITERIA} criteria")
+        return [at]
+    depth = whole(item.get("depth"))
+    if not isinstance(by, list) or not all(isinstance(name, str) for name in by) or depth is None or depth < 1:
+        raise ValueError("'by' and 'depth' do not name groups")
+    depth = min(depth, len(by))
+    if sum(math.comb(len(by), size) for size in range(1, depth + 1)) > room:
+        raise ValueError(f"more than {MAX_CRITERIA} criteria")
+    names = sorted(by)
+    return [
+        {"by": "*".join(chosen)}
+        for size in range(1, depth + 1)
+        for chosen in itertools.combinations(names, size)
+    ]  # fmt: skip
+
+
+def _bound(value: object) -> float | None:
+    if value is not None and _number(value) is None:
+        raise ValueError(f"the bound {str(value)[:40]!r} is not a finite number")
+    return _number(value)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def judge(criterion: Criterion, past: Past, subjects: list[str], seal: Entry, finished: int) -> Ruling:
+    """Judge one criterion by every result about every subject."""
+    judged: list[tuple[str, int, str]] = []
+    for subject in subjects:
+        silence = f"no evidence of {criterion.asks}"
+        counted = False
+        for entry in past.about(subject, say.RESULT):
+            if entry.said["check"] != criterion.check or entry.said["stage"] == "runtime":
+                continue
+            if objection := _objection(criterion, entry, seal, finished):
+                silence = f"entry {entry.index} {objection}"
+                continue
+            counted = True
+            status, reason = _compare(criterion, _answer(criterion, entry))
+            judged.append((status, entry.index, f"{criterion.asks} {reason}, in entry {entry.index}"))
+        if not counted:
+            judged.append((UNKNOWN, -1, silence))
+    if not judged:
+        return Ruling(criterion.id, UNKNOWN, (), f"there is nothing to measure {criterion.asks} on")
+    status, _, reason = min(judged, key=lambda item: _WORST_FIRST.index(item[0]))
+    return Ruling(criterion.id, status, tuple(sorted({index for _, index, _ in judged if index >= 0})), reason)
+
+
+def _objection(criterion: Criterion, entry: Entry, seal: Entry, finished: int) -> str:
+    inputs = entry.said["inputs"]
+    if entry.said["evaluator"] != seal.said["evaluator"]:
+        return "was measured by another evaluator than the sealed one"
+    if criterion.on == "training_data":
+        return ""
+    if "validator" not in entry.roles:
+        return "was not made by a validator"
+    if entry.index < finished:
+        return "is older than the model"
+    if inputs.get("held_out") != seal.said["held_out"].get("sha256"):
+        return "was measured on another held-out set than the sealed one"
+    return "" if inputs.get("seal") == seal.digest else "was measured under another seal"
+
+
+def _answer(criterion: Criterion, entry: Entry) -> dict[str, Any]:
+    """The one measure asked for. Unknown as a whole answers for each place; two answers are none."""
+    found = []
+    for measure in entry.said["measures"]:
+        if isinstance(measure, dict) and measure.get("name") == criterion.measure:
+            at = measure.get("at") or {}
+            if at == criterion.at or (not at and measure.get("value") is None):
+                found.append(measure)
+    return found[0] if len(found) == 1 else {}
+
+
+def _compare(criterion: Criterion, answer: dict[str, Any]) -> tuple[str, str]:
+    value, low, high = (_number(answer.get(name)) for name in ("value", "low", "high"))
+    rows = whole(answer.get("n"))
+    if value is None or low is None or high is None or rows is None or rows <= 0:
+        return UNKNOWN, "is not a finite number with an interval"
+    if not low <= value <= high:
+        return UNKNOWN, "has an interval without its own estimate"
+    floor = -math.inf if criterion.low is None else criterion.low
+    ceiling = math.inf if criterion.high is None else criterion.high
+    text = f"is {value:.4g} ({low:.4g} to {high:.4g}), asked {floor:g} to {ceiling:g}"
+    if floor == -math.inf and ceiling == math.inf:
+        return UNKNOWN, "has no bound"
+    if floor <= low and high <= ceiling:
+        return MET, text
+    return (NOT_MET if high < floor or low > ceiling else INCONCLUSIVE), text

@@ -1,0 +1,367 @@
+"""Steps 1 to 5: from a file that claims something to a history in which every entry is somebody's word.
+
+(1) the trust root comes from outside, (2) the log signed a checkpoint, (3) every envelope is one signed
+statement, (4) the entries are exactly those the checkpoint covers, in order, (5) each signer was enrolled
+at that index and may say that kind of thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from custody_verify import vocabulary as say
+from custody_verify.curves import Affine, read_public_key, verify_ed25519, verify_p256
+from custody_verify.strict import Refused, Unreadable, read_base64, read_json
+
+MAX_BUNDLE = 1024 * 1024 * 1024
+MAX_TRUST = 64 * 1024
+MAX_PAYLOAD = 16 * 1024 * 1024
+ENVELOPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+PAYLOAD = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a reader must know by another way than the bundle."""
+
+    origin: str
+    log_key: bytes
+    owner_key: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One statement on the ledger, signed by someone who could say so. `about` is the subject's sha256."""
+
+    index: int
+    digest: str
+    name: str
+    about: str
+    kind: str
+    said: dict[str, Any]
+    actor: str
+    person: str
+    roles: frozenset[str]
+
+    @property
+    def at(self) -> str:
+        """Return the signer's clock: a claim."""
+        return str(self.said.get("at", ""))
+
+
+@dataclass(frozen=True)
+class Person:
+    """A name with its key and roles, as enrolled by the owner."""
+
+    name: str
+    person: str
+    roles: frozenset[str]
+    key: Affine
+    keyid: str
+
+
+class Tree:
+    """The Merkle tree of RFC 6962, 2.1, able to give its root at any earlier size."""
+
+    def __init__(self, leaves: list[bytes]) -> None:
+        self.levels = [leaves]
+        while len(self.levels[-1]) > 1:
+            row = self.levels[-1]
+            self.levels.append([_node(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
+
+    def root(self, size: int) -> str:
+        """Return the root, in hex, of the first `size` leaves."""
+        if not 0 < size <= len(self.levels[0]):
+            return hashlib.sha256(b"").hexdigest() if size == 0 else ""
+        found = b""
+        for level, row in enumerate(self.levels):
+            if size >> level & 1:
+                whole_tree = row[(size >> level) - 1]
+                found = _node(whole_tree, found) if found else whole_tree
+        return found.hex()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+@dataclass(frozen=True)
+class History:
+    """All entries in order, and the tree over them."""
+
+    entries: list[Entry]
+    tree: Tree
+    _subjects: dict[str, list[Entry]] = field(default_factory=dict)
+    _kinds: dict[str, list[Entry]] = field(default_factory=dict)
+    _digests: dict[str, Entry] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for entry in self.entries:
+            self._subjects.setdefault(entry.about, []).append(entry)
+            self._kinds.setdefault(entry.kind, []).append(entry)
+            self._digests.setdefault(entry.digest, entry)
+
+
+@dataclass(frozen=True)
+class Past:
+    """The history as it stood when it had `size` entries."""
+
+    history: History
+    size: int
+
+    @property
+    def root(self) -> str:
+        """Return the tree's root at that size."""
+        return self.history.tree.root(self.size)
+
+    def about(self, sha256: str, kind: str) -> list[Entry]:
+        """Return the statements of a kind about a subject, in order."""
+        return [e for e in self._until(self.history._subjects.get(sha256, [])) if e.kind == kind]
+
+    def of_kind(self, kind: str) -> list[Entry]:
+        """Return the statements of a kind, in order."""
+        return list(self._until(self.history._kinds.get(kind, [])))
+
+    def find(self, digest: object, kind: str) -> Entry | None:
+        """Return the statement with that payload digest, if it is of that kind."""
+        entry = self.history._digests.get(digest) if isinstance(digest, str) else None
+        return entry if entry and entry.index < self.size and entry.kind == kind else None
+
+    def _until(self, entries: list[Entry]) -> Iterator[Entry]:
+        return takewhile(lambda entry: entry.index < self.size, entries)
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Read a whole file of bounded size; raises `Unreadable`."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(raw) > limit:
+        raise Unreadable(f"{path} is larger than {limit} bytes")
+    return raw
+
+
+def read_trust(raw: bytes) -> Trust:
+    """(1) Read the trust root."""
+    try:
+        body = read_json(raw, "the trust root", MAX_TRUST)
+        if not isinstance(body, dict) or set(body) != {"format", "origin", "log_key", "owner_key"}:
+            raise Unreadable("the trust root must have format, origin, log_key and owner_key")
+        if body["format"] != "custody-trust/1":
+            raise Unreadable(f"the trust root has the format {str(body['format'])[:60]!r}, not 'custody-trust/1'")
+        key, owner = read_base64(body["log_key"], "log_key"), body["owner_key"]
+        if not isinstance(body["origin"], str) or not body["origin"]:
+            raise Unreadable("the trust root's origin is not text")
+        if len(key) != 32 or not isinstance(owner, str) or not _HEX.fullmatch(owner):
+            raise Unreadable("the trust root's keys do not have the right form")
+    except Refused as error:
+        raise Unreadable(str(error)) from None
+    return Trust(body["origin"], key, owner)
+
+
+def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
+    """Steps 2 to 5: return the history and who is enrolled at its end; raises `Refused` or `Unreadable`."""
+    body = read_json(raw, "the bundle", MAX_BUNDLE)
+    if not isinstance(body, dict) or body.get("format") != "custody-bundle/1":
+        raise Unreadable("this is not a bundle of the format 'custody-bundle/1'")
+    if set(body) != {"format", "origin", "checkpoint", "entries"} or not isinstance(body["entries"], list):
+        raise Refused("the bundle has other fields than format, origin, checkpoint and entries")
+    if body["origin"] != trust.origin:
+        raise Refused(f"the bundle is of another log, {str(body['origin'])[:80]!r}, not of {trust.origin!r}")
+    size, root = open_note(body["checkpoint"], trust)
+    if len(body["entries"]) != size:
+        raise Refused(f"the checkpoint covers {size} entries; the bundle has {len(body['entries'])}")
+    envelopes = []
+    for index, item in enumerate(body["entries"]):
+        try:
+            envelopes.append(_open_envelope(item))
+        except (Refused, Unreadable) as error:
+            raise Refused(f"entry {index} cannot be read: {error}") from None
+    tree = Tree([envelope.leaf for envelope in envelopes])
+    if tree.root(size) != root:  # (4)
+        raise Refused("the entries do not give the checkpoint's root: one was altered, replaced or moved")
+    register = _Register(trust.owner_key)
+    entries = []
+    for index, envelope in enumerate(envelopes):
+        try:
+            entries.append(register.accept(index, envelope))
+        except Refused as error:
+            raise Refused(f"entry {index} does not count: {error}") from None
+    return History(entries, tree), list(register.people.values())
+
+
+def open_note(note: object, trust: Trust) -> tuple[int, str]:
+    """(2) Return size and root of a checkpoint, a signed note (c2sp.org/tlog-checkpoint), that the log signed."""
+    if not isinstance(note, str):
+        raise Refused("the checkpoint is not text")
+    found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)", note)
+    if not found:
+        raise Refused("the checkpoint does not have the form of a signed note")
+    origin, size, root, signatures = found.groups()
+    if origin != trust.origin:
+        raise Refused(f"the checkpoint is of another log, {origin[:80]!r}, not of {trust.origin!r}")
+    digest = read_base64(root, "the root hash")
+    if len(digest) != 32:
+        raise Refused("the root hash does not have 32 bytes")
+    body = note[: note.index("\n\n") + 1].encode()
+    name = hashlib.sha256(origin.encode() + b"\n\x01" + trust.log_key).digest()[:4]
+    for line in signatures.splitlines():
+        _, signer, text = line.split(" ")
+        stamp = read_base64(text, "the checkpoint's signature")
+        if signer == origin and stamp[:4] == name:
+            if not verify_ed25519(trust.log_key, stamp[4:], body):
+                raise Refused("the checkpoint's signature is not by the log's key")
+            return int(size), digest.hex()
+    raise Refused("the checkpoint is not signed by the log's key")
+
+
+@dataclass(frozen=True)
+class _Envelope:
+    payload: bytes
+    keyid: str
+    signature: bytes
+    digest: str
+    name: str
+    about: str
+    kind: str
+    said: dict[str, Any]
+
+    @property
+    def leaf(self) -> bytes:
+        """The leaf binds kind, identity and key; not the signature, which its maker could vary."""
+        record = f"custody-entry/v1\n{self.kind}\n{self.digest}\n{self.keyid}\n"
+        return hashlib.sha256(b"\x00" + record.encode()).digest()
+
+
+def _open_envelope(item: Any) -> _Envelope:
+    """(3) Read one DSSE envelope in a sigstore bundle v0.3 and the in-toto statement in it."""
+    outer = _fields(item, "the envelope", "mediaType", "verificationMaterial", "dsseEnvelope")
+    dsse = _fields(outer["dsseEnvelope"], "the DSSE envelope", "payload", "payloadType", "signatures")
+    material = _fields(outer["verificationMaterial"], "the key material", "publicKey")
+    hint = _fields(material["publicKey"], "the key hint", "hint")["hint"]
+    if outer["mediaType"] != ENVELOPE or dsse["payloadType"] != PAYLOAD:
+        raise Refused("the envelope is of another type")
+    if not isinstance(dsse["signatures"], list) or len(dsse["signatures"]) != 1:
+        raise Refused("there must be exactly one signature")
+    signature = _fields(dsse["signatures"][0], "the signature", "sig", "keyid")
+    keyid = signature["keyid"]
+    if not isinstance(keyid, str) or keyid != hint or not _HEX.fullmatch(keyid):
+        raise Refused("the envelope does not name one key")
+    payload = read_base64(dsse["payload"], "the payload")
+    stated = _fields(
+        read_json(payload, "the statement", MAX_PAYLOAD),
+        "the statement", "_type", "subject", "predicateType", "predicate",
+    )  # fmt: skip
+    subjects, kind, said = stated["subject"], stated["predicateType"], stated["predicate"]
+    if stated["_type"] != STATEMENT or not isinstance(subjects, list) or len(subjects) != 1:
+        raise Refused("the statement is not of in-toto v1 with one subject")
+    subject = _fields(subjects[0], "the subject", "name", "digest")
+    about = _fields(subject["digest"], "the subject's digest", "sha256")["sha256"]
+    if not isinstance(subject["name"], str) or not isinstance(about, str) or not _HEX.fullmatch(about):
+        raise Refused("the subject has no name or no sha256")
+    if not isinstance(kind, str) or not isinstance(said, dict):
+        raise Refused("the statement has no predicate")
+    say.check_fields(kind, said)
+    raw = read_base64(signature["sig"], "the signature")
+    digest = hashlib.sha256(payload).hexdigest()
+    return _Envelope(payload, keyid, raw, digest, subject["name"], about, kind, said)
+
+
+def _fields(value: Any, what: str, *names: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise Refused(f"{what} must have exactly the fields {', '.join(names)}")
+    return value
+
+
+class _Register:
+    """(5) Who is enrolled, replayed from entry 0: only the owner enrols, one key belongs to one name."""
+
+    def __init__(self, owner_key: str) -> None:
+        self.owner_key = owner_key
+        self.people: dict[str, Person] = {}
+        self.seen: dict[str, int] = {}
+
+    def accept(self, index: int, envelope: _Envelope) -> Entry:
+        """Return the entry if its signer could say so at this index."""
+        signer = next((p for p in self.people.values() if p.keyid == envelope.keyid), None)
+        if index == 0:
+            signer = self._owner(envelope)
+        if signer is None:
+            raise Refused(f"it is signed by a key that is not enrolled ({envelope.keyid[:12]})")
+        pae = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(envelope.payload), envelope.payload)
+        if not verify_p256(signer.key, envelope.signature, pae):
+            raise Refused("the signature does not fit the statement")
+        if index and not say.may_say(signer.roles, envelope.kind):
+            raise Refused(f"{signer.name} may not say {say.short(envelope.kind)}")
+        self._no_replay(index, envelope)
+        if envelope.kind == say.ENROLMENT:
+            self._enrol(_person(envelope.said), envelope.said["status"])
+        if (
+            envelope.kind == say.INCIDENT
+            and envelope.said["status"] == "closed"
+            and "security_manager" not in signer.roles
+        ):
+            raise Refused(f"{signer.name} is no security manager and may not close an incident")
+        return Entry(
+            index,
+            envelope.digest,
+            envelope.name,
+            envelope.about,
+            envelope.kind,
+            envelope.said,
+            signer.name,
+            signer.person,
+            signer.roles,
+        )
+
+    def _owner(self, envelope: _Envelope) -> Person:
+        if envelope.kind != say.ENROLMENT:
+            raise Refused("the ledger does not begin with its owner's enrolment")
+        owner = _person(envelope.said)
+        if owner.keyid != self.owner_key or envelope.keyid != self.owner_key:
+            raise Refused("the ledger's owner is not the one in the trust root")
+        return owner
+
+    def _no_replay(self, index: int, envelope: _Envelope) -> None:
+        """Whoever holds the log's key could append somebody's old word once more; so it counts once.
+
+        The same words twice in a row say nothing new. Denials and results may repeat: each result counts
+        anyway, and a denial changes nothing.
+        """
+        first = self.seen.setdefault(envelope.digest, index)
+        if first < index - 1 and envelope.kind not in (say.DENIAL, say.RESULT):
+            raise Refused(f"it repeats the statement of entry {first} word for word: a replay")
+
+    def _enrol(self, person: Person, status: str) -> None:
+        for other in self.people.values():
+            if other.name != person.name and other.keyid == person.keyid:
+                raise Refused(f"{person.name} has the same key as {other.name}")
+        if status == "active":
+            self.people[person.name] = person
+        else:
+            self.people.pop(person.name, None)
+
+
+def _person(said: dict[str, Any]) -> Person:
+    roles = said["roles"]
+    if not all(isinstance(role, str) and role in say.ROLES for role in roles):
+        raise Refused("the enrolment names an unknown role")
+    try:
+        point, keyid = read_public_key(said["key"])
+    except ValueError as error:
+        raise Refused(f"{said['name']}: {error}") from None
+    if keyid != said["keyid"]:
+        raise Refused(f"the key id of {said['name']} does not fit the key")
+    if said["status"] not in ("active", "revoked"):
+        raise Refused(f"the status of {said['name']} is neither active nor revoked")
+    return Person(said["name"], said["person"], frozenset(roles), point, keyid)
