@@ -37,15 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="custody-verify", description="Check a Custody bundle without Custody.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    bundle = commands.add_parser("bundle", help="check a bundle against a trust root")
-    bundle.add_argument("bundle", type=Path)
-    bundle.add_argument("--trust", type=Path, help="the trust root, obtained by another way than the bundle")
-    bundle.add_argument("--model", default="", help="first digits of a model's sha256 (default: the newest decided)")
-    bundle.add_argument("--seen", default="", metavar="SIZE:ROOT", help="a checkpoint you saw before")
-    bundle.add_argument("--at", default="", help="the moment to judge today's standing by (default: now)")
-    bundle.add_argument("--json", action="store_true", help="print the answer as JSON")
+    usage = "custody-verify [bundle] BUNDLE --trust TRUST.json [--model DIGEST] [--seen SIZE:ROOT] [--at TIME] [--json]"
+    parser = argparse.ArgumentParser(usage=usage, description="Check a Custody bundle without Custody.")
+    parser.add_argument("words", nargs="+", metavar="[bundle] BUNDLE", help="the file to check")
+    parser.add_argument("--trust", type=Path, help="the trust root, obtained by another way than the bundle")
+    parser.add_argument("--model", default="", help="first digits of a model's sha256 (default: the newest decided)")
+    parser.add_argument("--seen", default="", metavar="SIZE:ROOT", help="a checkpoint you saw before")
+    parser.add_argument("--at", default="", help="the moment to judge today's standing by (default: now)")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     return parser
 
 
@@ -56,7 +55,10 @@ def _verify(asked: argparse.Namespace) -> dict[str, Any]:
         raise Unreadable("--seen must be SIZE:ROOT, the root in 64 hex digits")
     if asked.model and not re.fullmatch(r"[0-9a-f]{6,64}", asked.model):
         raise Unreadable("--model must be 6 to 64 hex digits")
-    raw = read_file(asked.bundle, MAX_BUNDLE)
+    words = asked.words[1:] if asked.words[0] == "bundle" and len(asked.words) > 1 else asked.words
+    if len(words) != 1:
+        raise Unreadable("give one bundle")
+    raw = read_file(Path(words[0]), MAX_BUNDLE)
     if asked.trust is None:  # (1)
         reason = "signers unknown: give the trust root that you got by another way, --trust TRUST.json"
         return {"answer": "UNKNOWN", "reasons": [reason]}

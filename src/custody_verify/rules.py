@@ -14,17 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from custody_verify import vocabulary as say
-from custody_verify.criteria import (
-    INCONCLUSIVE,
-    MET,
-    NOT_MET,
-    UNKNOWN,
-    WAIVED,
-    Criterion,
-    Ruling,
-    judge,
-    read_criteria,
-)
+from custody_verify.criteria import INCONCLUSIVE, MET, NOT_MET, UNKNOWN, WAIVED, Criterion, Ruling, judge, read_criteria
 from custody_verify.ledger import Entry, Past
 from custody_verify.strict import canonical, whole
 
@@ -313,17 +303,7 @@ def _standing(case: Case) -> Ruling:
     return Ruling(rule, MET, tuple(e.index for e in latest.values()), "no open incident, not retired")
 
 
-_RULES = (
-    _sourcing,
-    _risks,
-    _sealed_before_training,
-    _not_post_hoc,
-    _budget,
-    _run,
-    _data,
-    _separation,
-    _standing,
-)
+_RULES = (_sourcing, _risks, _sealed_before_training, _not_post_hoc, _budget, _run, _data, _separation, _standing)
 
 
 def _waivers(case: Case, criteria: list[Criterion]) -> dict[str, Entry]:
