@@ -18,12 +18,14 @@ from custody.core.actor import Actor, Role
 from custody.core.evidence import Evidence, Record
 from custody.core.statement import Statement
 from custody.core.subject import Subject
-from custody.errors import InvalidInput, NotPermitted, Tampered
-from custody.ledger.log import Log, Reading
+from custody.errors import InvalidInput, NotPermitted, Tampered, Unavailable
+from custody.ledger.log import Log, Moved, Reading
 from custody.seal.envelope import Envelope, seal
 from custody.seal.keys import Signer, keyid_of
 
 CUSTODIAN = "custodian"
+_MOST_TURNS = 1000
+"""How often one statement lets other writers go first before it gives up."""
 
 
 def now() -> datetime:
@@ -70,7 +72,10 @@ class Desk:
         """Return the complete, verified record; raises `Tampered` and never a part of it."""
         reading = self._log.read(self._reading)
         for index, envelope in reading.rows[len(self._entries) :]:
-            self._entries.append(self._evidence(index, envelope))
+            entry = self._evidence(index, envelope)
+            if entry.kind == kinds.ENROLMENT:
+                self._enrol(entry.predicate)
+            self._entries.append(entry)
         self._reading = reading
         roots = {
             size: reading.frontiers[size].root.hex()
@@ -141,10 +146,27 @@ class Desk:
         return bool(opened and opened[-1].predicate["solo"])
 
     def write(self, statement: Statement, signer: Signer) -> Evidence:
-        """Sign, append and read back. Only pens call this."""
+        """Sign, append and read back. Only pens call this.
+
+        What readers would not accept is never appended: an entry cannot be taken back, and one that
+        does not count would spoil the whole ledger. So the entry is verified first, as a reader would,
+        and appended only if no other came in between: its signer may have been revoked meanwhile.
+        """
         kinds.check_predicate(statement.kind, statement.predicate)
         envelope = seal(statement, signer)
-        index, _ = self._log.append([envelope])
+        for _ in range(_MOST_TURNS):
+            size = self.read().size
+            try:
+                self._evidence(size, envelope)
+            except Tampered as error:
+                raise NotPermitted(f"{error.message}; nothing was recorded") from None
+            try:
+                index, _note = self._log.append([envelope], after=size)
+            except Moved:
+                continue
+            break
+        else:
+            raise Unavailable("too many commands write to the ledger at once", hint="try again")
         record = self.read()
         found = record.entries[index]
         if found.digest != envelope.digest:
@@ -152,7 +174,7 @@ class Desk:
         return found
 
     def _evidence(self, index: int, envelope: Envelope) -> Evidence:
-        """Verify one entry in the light of all before it."""
+        """Verify one entry in the light of all before it; changes nothing."""
         actor = Enrolment(self._actors).by_key(envelope.keyid)
         try:
             if actor is None:
@@ -165,7 +187,7 @@ class Desk:
             if actor is not None and not may_write(actor, statement.kind):
                 raise Tampered(f"{actor.name} may not say {kinds.short(statement.kind)}")
             if statement.kind == kinds.ENROLMENT:
-                enrolled = self._enrol(statement)
+                enrolled = self._enrolled(statement.predicate)
                 actor = actor or enrolled
         except (Tampered, InvalidInput) as error:
             raise Tampered(f"entry {index} does not count: {error.message}") from None
@@ -193,18 +215,21 @@ class Desk:
             raise Tampered("the ledger's owner is not the one in custody.toml")
         return envelope.verify(key)
 
-    def _enrol(self, statement: Statement) -> Actor:
-        """Take an enrolment into the list; one name, one key, one person."""
-        said = statement.predicate
+    def _enrolled(self, said: Mapping[str, Any]) -> Actor:
+        """Read an enrolment; one name, one key, one person."""
         actor = read_actor(said)
         for other in self._actors.values():
             if other.name != actor.name and other.keyid == actor.keyid:
                 raise Tampered(f"{actor.name} has the same key as {other.name}")
+        return actor
+
+    def _enrol(self, said: Mapping[str, Any]) -> None:
+        """Take a verified enrolment into the list, or a revoked actor off it."""
+        actor = self._enrolled(said)
         if said["status"] == "active":
             self._actors[actor.name] = actor
         else:
             self._actors.pop(actor.name, None)
-        return actor
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from custody.core.predicates import check_predicate
 from custody.core.statement import Statement
-from custody.errors import InvalidInput, Tampered
+from custody.errors import InvalidInput, Tampered, Unavailable
 from custody.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from custody.ledger.merkle import Frontier, leaf_hash
 from custody.seal.envelope import Envelope
@@ -84,6 +84,10 @@ class Reading:
     """False on first contact: nothing was remembered to hold the log against."""
 
 
+class Moved(Unavailable):
+    """Another writer appended first; read again, then try again."""
+
+
 class Log:
     """A ledger under one origin and one key."""
 
@@ -91,13 +95,22 @@ class Log:
         self._store, self._memory = store, memory
         self.origin, self._public, self._key = origin, public, key
 
-    def append(self, envelopes: Sequence[Envelope]) -> tuple[int, str]:
-        """Append; returns the first index and the note of the covering checkpoint."""
+    def append(self, envelopes: Sequence[Envelope], after: int | None = None) -> tuple[int, str]:
+        """Append; returns the first index and the note of the covering checkpoint.
+
+        With `after`, append only if the log has exactly that many entries; raises `Moved` otherwise.
+        """
         if self._key is None:
             raise InvalidInput("this log was opened for reading")
         raw = [envelope.to_bytes() for envelope in envelopes]
         rows = [(leaf_of(envelope), body) for envelope, body in zip(envelopes, raw, strict=True)]
-        index, head = self._store.append(rows, self._sign)
+
+        def sign(frontier: Frontier) -> str:
+            if after is not None and frontier.size != after + len(rows):
+                raise Moved("another command wrote to the ledger at the same moment", hint="try again")
+            return self._sign(frontier)
+
+        index, head = self._store.append(rows, sign)
         self._memory.remember(self.origin, head.frontier.size, head.frontier.root)
         return index, head.note
 
@@ -114,7 +127,10 @@ class Log:
         head = snapshot.head
         if head is None:
             raise Tampered("the ledger has no checkpoint", hint="restore it from a backup")
-        checkpoint = open_checkpoint(head.note, self.origin, self._public)  # (1)
+        try:
+            checkpoint = open_checkpoint(head.note, self.origin, self._public)  # (1)
+        except InvalidInput as error:
+            raise Tampered(f"the ledger's newest checkpoint cannot be read: {error}") from None
         if remembered and checkpoint.size < remembered[0]:  # (2)
             raise Tampered(
                 f"the ledger was cut short: it has {checkpoint.size} entries, and {remembered[0]} were seen before",
