@@ -33,7 +33,7 @@ class FileMemory:
         try:
             body = strictjson.parse_object(raw, max_bytes=4096)
             root = bytes.fromhex(body["root"])
-            if body["origin"] != origin or type(body["size"]) is not int or len(root) != 32:
+            if body["origin"] != origin or type(body["size"]) is not int or body["size"] < 0 or len(root) != 32:
                 raise ValueError
             return body["size"], root
         except (CustodyError, KeyError, TypeError, ValueError):

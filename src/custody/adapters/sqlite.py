@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,10 +31,11 @@ _NEWEST = "SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 
 
 
 class SqliteStore:
-    """One file; a connection is opened for each operation's thread and kept."""
+    """One file and one connection to it; threads of a process take turns, and so do processes."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self._path = path
+        self._turn = threading.Lock()
         if not create and not path.exists():
             raise Tampered(f"the ledger {path} is gone", hint="restore it from a backup")
         with self._errors():
@@ -47,7 +49,7 @@ class SqliteStore:
 
     def read(self, start: int) -> Snapshot:
         """Return the newest checkpoint and all stored rows from `start` on, in order, of one moment."""
-        with self._errors():
+        with self._turn, self._errors():
             self._connection.execute("BEGIN")
             try:
                 head = self._connection.execute(_NEWEST).fetchone()
@@ -56,11 +58,11 @@ class SqliteStore:
                 ).fetchall()
             finally:
                 self._connection.execute("COMMIT")
-        return Snapshot(_head(head), [Row(index, leaf, envelope) for index, leaf, envelope in rows])
+        return Snapshot(_head(head), [_row(*row) for row in rows])
 
     def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
         """Append (leaf, envelope) pairs and their checkpoint in one durable transaction."""
-        with self._errors():
+        with self._turn, self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 found = self._connection.execute(_NEWEST).fetchone()
@@ -97,7 +99,7 @@ class SqliteStore:
             raise Tampered(f"the ledger's rows do not fit its checkpoint: {error}") from None
         except sqlite3.OperationalError as error:
             text = str(error)
-            if "no such table" in text:
+            if "no such" in text or "has no column" in text or "decode" in text:
                 raise Tampered(f"{self._path} is not a ledger: {text}") from None
             hints = {
                 "locked": "another command is writing; try again",
@@ -111,10 +113,19 @@ class SqliteStore:
             raise Tampered(f"{self._path} is damaged: {error}", hint="restore it from a backup") from None
 
 
-def _head(found: tuple[int, str, bytes] | None) -> Head | None:
+def _row(index: object, leaf: object, envelope: object) -> Row:
+    # The types stand in the schema, and whoever edits the file can edit the schema.
+    if isinstance(index, int) and isinstance(leaf, bytes) and isinstance(envelope, bytes):
+        return Row(index, leaf, envelope)
+    raise Tampered(f"entry {index} does not have the form of a ledger entry")
+
+
+def _head(found: tuple[object, object, object] | None) -> Head | None:
     if found is None:
         return None
     size, note, frontier = found
+    if not (isinstance(size, int) and isinstance(note, str) and isinstance(frontier, bytes) and size >= 0):
+        raise Tampered(f"the checkpoint of size {size} does not have the form of a checkpoint")
     try:
         return Head(note, Frontier.from_bytes(size, frontier))
     except ValueError as error:

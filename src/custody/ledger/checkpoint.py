@@ -45,7 +45,12 @@ def open_checkpoint(note: str, origin: str, public: bytes) -> Checkpoint:
         raise InvalidInput("the checkpoint does not have the form of a signed note")
     if lines[0] != origin:
         raise Tampered(f"the checkpoint is of another log, {lines[0]!r}, not of {origin!r}")
-    if not lines[1].isascii() or not lines[1].isdigit() or (lines[1] != "0" and lines[1].startswith("0")):
+    if (
+        len(lines[1]) > 16
+        or not lines[1].isascii()
+        or not lines[1].isdigit()
+        or (lines[1] != "0" and lines[1].startswith("0"))
+    ):
         raise InvalidInput("the checkpoint's size is not a number")
     root = strictjson.b64decode(lines[2], what="root hash")
     if len(root) != 32:
