@@ -150,6 +150,11 @@ def start_of(finish: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
+def closes(incident: Mapping[str, Any], roles: frozenset[str]) -> bool:
+    """Tell whether an incident statement ends the incident: it says so, and a security manager signed it."""
+    return incident["status"] == "closed" and "security_manager" in roles
+
+
 def compromised(finish: Mapping[str, Any]) -> list[str]:
     """Return what was noticed during the run that makes it untrustworthy."""
     details = finish.get("runDetails")

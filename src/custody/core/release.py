@@ -8,7 +8,7 @@ states each rule in words; `custody_verify` implements the same rules a second t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from custody.core import predicates as kinds
@@ -73,7 +73,7 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
         at,
         assurance,
         tuple(rulings),
-        min(expiries, default=""),
+        min(expiries, key=_end, default=""),
     )
 
 
@@ -160,7 +160,7 @@ def _sealed_before_training(record: Record, start: Evidence, seal: Evidence, inp
     size, root = checkpoint.get("size"), checkpoint.get("root")
     if not isinstance(size, int) or not seal.index < size <= start.index:
         return Ruling(rule, NOT_MET, "the run's checkpoint does not lie between the seal and the start", entries)
-    if record.roots.get(size) != root:
+    if not isinstance(root, str) or record.roots.get(size) != root:
         return Ruling(rule, NOT_MET, "the run's checkpoint is not one of this ledger", entries)
     if start.predicate["seed"] != derive_seed(str(root), seal.digest, inputs):
         return Ruling(rule, NOT_MET, "the run's seed does not follow from its checkpoint and seal", entries)
@@ -259,12 +259,12 @@ def _standing(record: Record, model: str, inputs: list[tuple[str, str]]) -> Ruli
     retired = record.about(model, kinds.RETIREMENT)
     if retired:
         return Ruling("process.standing", NOT_MET, "the model is retired", (retired[0].index,))
-    latest: dict[str, Evidence] = {}
+    latest: dict[tuple[str, str], Evidence] = {}
     for subject in (model, *(sha256 for _, sha256 in inputs)):
         for entry in record.about(subject, kinds.INCIDENT):
-            latest[str(entry.predicate["incident"])] = entry
-    for incident, entry in sorted(latest.items()):
-        if entry.predicate["status"] != "closed":
+            latest[str(entry.predicate["incident"]), subject] = entry
+    for (incident, _), entry in sorted(latest.items()):
+        if not kinds.closes(entry.predicate, entry.roles):
             return Ruling(
                 "process.standing", NOT_MET, f"incident {incident} ({entry.predicate['type']}) is open", (entry.index,)
             )
@@ -353,6 +353,11 @@ def _time(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
+
+
+def _end(expires: str) -> datetime:
+    """Order ends by the moment they mean, whatever their notation; what cannot be read ends first."""
+    return _time(expires) or datetime.min.replace(tzinfo=UTC)
 
 
 def _expired(expires: str, at: str) -> bool:

@@ -122,9 +122,9 @@ def _descendant(kind: str, entry: Evidence) -> Descendant:
 
 
 def open_incidents(record: Record, subjects: list[str]) -> list[Evidence]:
-    """Return the newest statement of each incident about `subjects` that is not closed."""
-    latest: dict[str, Evidence] = {}
+    """Return the newest statement of each incident about `subjects` that no security manager closed."""
+    latest: dict[tuple[str, str], Evidence] = {}
     for subject in subjects:
         for entry in record.about(subject, kinds.INCIDENT):
-            latest[str(entry.predicate["incident"])] = entry
-    return [entry for entry in latest.values() if entry.predicate["status"] != "closed"]
+            latest[subject, str(entry.predicate["incident"])] = entry
+    return [entry for entry in latest.values() if not kinds.closes(entry.predicate, entry.roles)]

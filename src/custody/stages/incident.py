@@ -68,7 +68,7 @@ def close_incident(desk: Desk, actor: str, incident: str, reason: str) -> Eviden
     if len(reason.strip()) < 10:
         raise InvalidInput("say what was done, so that it does not happen again", hint='add --reason "..."')
     opened = desk.read().latest(kinds.INCIDENT, incident=incident)
-    if opened is None or opened.predicate["status"] == "closed":
+    if opened is None or kinds.closes(opened.predicate, opened.roles):
         raise NotFound(f"no open incident {incident!r} is on record", hint="custody incident list")
     pen = desk.permit(actor, Action.CLOSE_INCIDENT)
     said = {**opened.predicate, "status": "closed", "reason": reason}
