@@ -88,7 +88,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         found = tomllib.loads(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path} is not UTF-8 at byte {error.start}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from None
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}") from None
@@ -97,7 +97,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         part: Any = found if not table else found.pop(table, {})
         if not isinstance(part, dict):
             raise InvalidInput(f"{path}: {table!r} must be a table")
-        for key in [key for key in part if key not in keys and not (not table and key in _KEYS)]:
+        for key in [key for key in part if key not in keys and (table or not key or key not in _KEYS)]:
             raise InvalidInput(f"{path}: {key!r} is not a setting", hint=f"known: {', '.join(keys)}")
         for key in keys:
             value = part.get(key, "")

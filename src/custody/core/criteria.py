@@ -118,6 +118,8 @@ def read_criteria(
         line = int(place.group(1)) if place else text.count("\n") + 1
         kind = "duplicate-key" if "overwrite" in str(error) or "twice" in str(error) else "syntax"
         return _broken(kind, str(error).split(" (at ")[0], line)
+    except ValueError as error:  # a number with more digits than Python converts
+        return _broken("syntax", str(error).split(";")[0])
     except RecursionError:
         return _broken("syntax", "the file is nested too deeply")
     return _Linter(found, _Lines(text), vocabulary, tuple(required)).run()
@@ -134,7 +136,7 @@ class _Lines:
         self.top: dict[str, int] = {}
         self.items: list[dict[str, int]] = []
         table = ""
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # TOML knows no other end of a line
             stripped = line.strip()
             header = re.match(r"\[\[?\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?", stripped)
             if header and stripped.startswith("["):
@@ -272,12 +274,13 @@ class _Linter:
             self._say(of(number, "class"), "unknown-word", f"class {entry['class']!r} is none of {', '.join(CLASSES)}")
         if entry["on"] not in ("model", "training_data"):
             self._say(of(number, "on"), "unknown-word", f"on {entry['on']!r} is neither 'model' nor 'training_data'")
+        for key in ("at_least", "at_most"):
+            if isinstance(entry.get(key), int):
+                entry[key] = _float(entry[key])
         self._bounds(number, entry)
         self._measure(number, entry)
         for key in ("at_least", "at_most"):
-            if isinstance(entry.get(key), int):
-                entry[key] = float(entry[key])
-            if isinstance(entry.get(key), float) and not math.isfinite(entry[key]):
+            if key in entry and not math.isfinite(entry[key]):
                 entry[key] = None
         return entry
 
@@ -395,6 +398,14 @@ _TYPE_NAMES: Mapping[type, str] = {
     dict: "a table",
     list: "a list",
 }
+
+
+def _float(whole: int) -> float:
+    """Turn a whole number into a float; one that no float can hold becomes infinite, which is a defect."""
+    try:
+        return float(whole)
+    except OverflowError:
+        return math.copysign(math.inf, whole)
 
 
 def _or(value: float | None, other: float) -> float:
