@@ -152,12 +152,13 @@ _SMALL_ORDER = frozenset(
 
 
 def _load_public(pem: str) -> EllipticCurvePublicKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         public = load_pem_public_key(pem.encode())
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise InvalidInput("this is not a public key in PEM") from None
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise InvalidInput("this key is not ECDSA P-256", hint="make one with: custody init person NAME")
@@ -194,6 +195,7 @@ def _write_private(path: Path, pem: bytes) -> None:
 
 
 def _load_private(path: Path, passphrase: str) -> object:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
@@ -207,7 +209,7 @@ def _load_private(path: Path, passphrase: str) -> object:
         raise NotPermitted(f"the key {path.name} is encrypted", hint="set CUSTODY_PASSPHRASE")
     try:
         return load_pem_private_key(pem, passphrase.encode() if encrypted else None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         if encrypted:
             raise NotPermitted(f"the passphrase does not open {path.name}") from None
         raise InvalidInput(f"{path} is not a private key in PEM") from None
