@@ -105,8 +105,19 @@ def check_decision(desk: Desk, record: Record, admission: Evidence) -> None:
         raise Tampered(
             f"the decision in entry {said.index} says {said.predicate['verdict']}; the record gives {again.verdict}"
         )
+    if again.assurance == "solo" and admission.predicate["environment"] == "production":
+        raise Tampered(f"the admission in entry {admission.index} is for production, and one person alone decided it")
+    if not _is_past(said.at, desk.time()):
+        raise Tampered(f"the decision in entry {said.index} does not say when it was made, or says a later time")
     if again.verdict is not Verdict.GO or again.expires != admission.predicate["expires"]:
         raise Tampered(f"the admission in entry {admission.index} does not follow from its decision")
+
+
+def _is_past(at: str, now: str) -> bool:
+    try:
+        return datetime.fromisoformat(at) <= datetime.fromisoformat(now)
+    except (ValueError, TypeError):  # no moment, or one without a time zone
+        return False
 
 
 def check_standing(record: Record, admission: Evidence, at: str) -> None:
