@@ -88,10 +88,19 @@ def _files(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     found: list[Path] = []
-    for folder, folders, names in os.walk(place):
+    for folder, folders, names in os.walk(place, onerror=_refuse):
         folders[:] = [name for name in folders if name not in (".git", ".venv", "node_modules")]
         found += [Path(folder) / name for name in names if not (Path(folder) / name).is_symlink()]
     return found
+
+
+def _refuse(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):  # gone, which is what retirement wants
+        return
+    raise Unknown(
+        f"{error.filename} cannot be searched: {error.strerror}",
+        hint="make it readable, or name only places that exist; what cannot be looked at may hold a copy",
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -142,7 +142,7 @@ def trace(record: Record, folder: Path, prediction: str) -> dict[str, Any]:
     """Follow one prediction back: line, model, run, seal, data."""
     segment, _, number = prediction.rpartition("-")
     path = folder / f"{segment}.jsonl"
-    if not segment.isalnum() or not path.is_file() or not number.isdigit():
+    if not segment.isalnum() or not path.is_file() or not (number.isdecimal() and len(number) < 16):
         raise NotFound(f"no prediction {prediction!r} is in the log")
     lines = path.read_bytes().splitlines()
     if int(number) >= len(lines):

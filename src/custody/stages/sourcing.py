@@ -140,7 +140,7 @@ def _normalised(weights: Mapping[str, float]) -> dict[str, float]:
     if set(weights) != set(DRIVERS):
         raise InvalidInput(f"weights are needed for {', '.join(DRIVERS)}")
     total = sum(weights.values())
-    if total <= 0 or min(weights.values()) < 0:
+    if not 0 < total < 1e15 or min(weights.values()) < 0:
         raise InvalidInput("weights must be non-negative and not all zero")
     return {name: weights[name] / total for name in DRIVERS}
 
@@ -156,7 +156,7 @@ def _flips(parts: Mapping[str, Mapping[str, float]], weights: Mapping[str, float
         others = 1 - weights[driver]
         if others <= 0:
             continue
-        nearest: tuple[float, str] | None = None
+        nearest: tuple[float, str, str] | None = None
         for rival in OPTIONS:
             if rival == best:
                 continue
@@ -165,13 +165,11 @@ def _flips(parts: Mapping[str, Mapping[str, float]], weights: Mapping[str, float
             if own == rest:
                 continue
             tie = rest / (rest - own)
-            if 0 <= tie <= 1 and (nearest is None or abs(tie - weights[driver]) < abs(nearest[0] - weights[driver])):
-                nearest = (tie, rival)
+            if 0 < tie < 1 and (nearest is None or abs(tie - weights[driver]) < abs(nearest[0] - weights[driver])):
+                nearest = (tie, rival, "below" if own > rest else "above")
         if nearest:
-            way = "above" if nearest[0] > weights[driver] else "below"
-            found.append(
-                f"{driver} weighted {way} {nearest[0]:.2f} (now {weights[driver]:.2f}) makes {nearest[1]} the choice"
-            )
+            tie, rival, way = nearest
+            found.append(f"{driver} weighted {way} {tie:.2f} (now {weights[driver]:.2f}) makes {rival} the choice")
     return found
 
 
