@@ -227,7 +227,7 @@ def drift_pairs(
     for tick in ticks(0.0, most, 4):
         y = top + tall - tick / most * tall
         body += [line(left, y, width - 8, y), text(left - 8, y + 4, _percent(tick), at="end", size=11)]
-    every = max(1, math.ceil(max(len(short(label, 12)) for label in labels) * 6.2 / step))
+    every = max(1, math.ceil(max(len(short(label, 16)) for label in labels) * 6.2 / step))
     for index, (label, first, second) in enumerate(zip(labels, before, after, strict=True)):
         middle = left + step * (index + 0.5)
         bars = []
@@ -236,7 +236,7 @@ def drift_pairs(
             bars.append(rect(x + 0.5, top + tall - size, thick - 1, size, fill=paint, fade=0.9))
         told = f"{label}: {names[0]} {_percent(first)}, {names[1]} {_percent(second)}"
         if index % every == 0:
-            bars.append(text(middle, top + tall + 16, short(label, 12), at="middle", size=10.5))
+            bars.append(text(middle, top + tall + 16, short(label, 16), at="middle", size=10.5))
         body.append(group(bars, title=told))
     x = left
     for name, paint in zip(names, ("accent", "other"), strict=True):

@@ -19,6 +19,7 @@ Details = Mapping[str, Any]
 Draw = Callable[[Details, Sequence[Mapping[str, Any]]], list[Figure]]
 
 _GROUPS_SHOWN = 12
+_FEATURES_SHOWN = 4
 
 
 def figures_of(results: Iterable[Mapping[str, Any]]) -> list[Figure]:
@@ -116,6 +117,19 @@ def _evasion(details: Details, _: Sequence[Mapping[str, Any]]) -> list[Figure]:
     return [Figure(title, drawing, caption)]
 
 
+def _drift(details: Details, _: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    told = {row["feature"]: row for row in details["features"]}
+    found = []
+    for histogram in details["histograms"][:_FEATURES_SHOWN]:
+        row = told[histogram["feature"]]
+        title = f"{row['feature']}: training and live"
+        moved = "It moved" if row["drifted"] else "It did not move"
+        caption = f"{moved}: population stability index {row['psi']:.3f} ({row['low']:.3f} to {row['high']:.3f})."
+        drawing = drift_pairs(histogram["bins"], histogram["training"], histogram["live"], title)
+        found.append(Figure(title, drawing, caption))
+    return found
+
+
 def _label_flips(details: Details, _: Sequence[Mapping[str, Any]]) -> list[Figure]:
     rows = details["sources"][:_GROUPS_SHOWN]
     title = "Labels that the other sources contradict"
@@ -156,4 +170,5 @@ _DRAWN: Mapping[str, Draw] = {
     "privacy.membership_inference": _membership,
     "robustness.evasion": _evasion,
     "poisoning.label_flips": _label_flips,
+    "live.drift": _drift,
 }
