@@ -73,7 +73,7 @@ def interpreter(python: str) -> Mapping[str, Any]:
     """
     path = _located(python)
     if _is_own(path):
-        return _own()
+        return _own(_site_stamp(sys.executable))
     return _asked(path, Path(path).stat().st_mtime_ns, _site_stamp(path))
 
 
@@ -208,7 +208,8 @@ def _is_own(path: str) -> bool:
 
 
 @cache
-def _own() -> Mapping[str, Any]:
+def _own(stamp: int) -> Mapping[str, Any]:
+    del stamp  # it only makes the answer expire
     import platform
     import site
 

@@ -27,11 +27,13 @@ class Group(subprocess.Popen[bytes]):
     """A process in a session of its own; `kill` ends all of it."""
 
     def kill(self) -> None:
-        """Kill the process and everything of its session that has not left it."""
-        if self.poll() is None:
+        """Kill the process and everything of its session that has not left it.
+
+        Never collects the process: its account of time and memory is still to be read.
+        """
+        if self.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-        super().kill()
 
 
 @dataclass(frozen=True)
