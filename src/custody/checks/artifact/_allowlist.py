@@ -28,97 +28,16 @@ from pathlib import Path
 
 _DATA = Path(__file__).with_name("_allowlist.json")
 
-_DANGEROUS = frozenset(
-    [
-        "os",
-        "posix",
-        "nt",
-        "posixpath",
-        "ntpath",
-        "subprocess",
-        "sys",
-        "builtins",
-        "__builtin__",
-        "importlib",
-        "runpy",
-        "pty",
-        "socket",
-        "shutil",
-        "ctypes",
-        "_ctypes",
-        "code",
-        "codeop",
-        "timeit",
-        "cProfile",
-        "profile",
-        "pdb",
-        "bdb",
-        "trace",
-        "doctest",
-        "webbrowser",
-        "asyncio",
-        "multiprocessing",
-        "threading",
-        "_thread",
-        "pip",
-        "pickle",
-        "_pickle",
-        "cPickle",
-        "dill",
-        "cloudpickle",
-        "marshal",
-        "types",
-        "operator",
-        "_operator",
-        "functools",
-        "_functools",
-        "itertools",
-        "urllib",
-        "http",
-        "requests",
-        "httpx",
-        "ftplib",
-        "smtplib",
-        "telnetlib",
-        "commands",
-        "popen2",
-        "tempfile",
-        "fileinput",
-        "linecache",
-        "inspect",
-        "gc",
-        "signal",
-        "io",
-        "_io",
-        "pydoc",
-        "pkgutil",
-        "zipimport",
-        "site",
-        "imp",
-        "distutils",
-        "setuptools",
-        "ensurepip",
-        "venv",
-        "logging",
-        "unittest",
-        "ast",
-        "platform",
-        "antigravity",
-        "idlelib",
-        "lib2to3",
-        "turtle",
-        "tkinter",
-        "cgitb",
-        "sqlite3",
-        "weakref",
-        "atexit",
-        "faulthandler",
-        "mmap",
-        "resource",
-        "fcntl",
-        "copyreg",
-    ]
-)
+_DANGEROUS_NAMES = """
+os posix nt posixpath ntpath subprocess sys builtins __builtin__ importlib runpy pty socket shutil ctypes
+_ctypes code codeop timeit cProfile profile pdb bdb trace doctest webbrowser asyncio multiprocessing threading
+_thread pip pickle _pickle cPickle dill cloudpickle marshal types operator _operator functools _functools
+itertools urllib http requests httpx ftplib smtplib telnetlib commands popen2 tempfile fileinput linecache
+inspect gc signal io _io pydoc pkgutil zipimport site imp distutils setuptools ensurepip venv logging unittest
+ast platform antigravity idlelib lib2to3 turtle tkinter cgitb sqlite3 weakref atexit faulthandler mmap
+resource fcntl copyreg
+"""
+_DANGEROUS = frozenset(_DANGEROUS_NAMES.split())
 
 
 @cache

@@ -12,6 +12,8 @@ from custody.checks.artifact._survey import Malformed, Survey
 from custody.checks.artifact._text import judge_template
 
 _HEADER = re.compile(r"[\w\s'\"(),\[\]{}:<>|=+?.\-]*\Z")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_WORD = re.compile(r"[^\W\d]")
 _KIND = re.compile(r"[<>|=]?([biufcSUVmMO?a])(\d*)(\[[\w]+\])?\Z")
 _MAX_HEADER = 65536
 
@@ -58,7 +60,8 @@ def _array(survey: Survey, source: Source, where: str, depth: int, at: int) -> i
 
 
 def _parse(text: str) -> dict[str, Any]:
-    if not _HEADER.match(text):
+    outside_quotes = _QUOTED.sub("", text)
+    if not _HEADER.match(text) or _WORD.search(outside_quotes.replace("True", "").replace("False", "")):
         raise Malformed("the header is not a plain description")
     try:
         header = ast.literal_eval(text.strip())

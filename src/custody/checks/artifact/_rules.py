@@ -127,9 +127,11 @@ _FORMULAS = re.compile(
 
 def _getattr(r: Reading, callee: Global, args: tuple[Any, ...]) -> Any:
     """Formulas of scipy's distributions and parts of listed classes are pickled through getattr; nothing else is."""
-    if len(args) == 2 and isinstance(args[0], Made) and args[0].kind is not None and isinstance(args[1], str):
-        if args[0].kind.module.startswith("scipy.stats._") and _FORMULAS.match(args[1]):
+    owner = args[0].kind if args and isinstance(args[0], Made) else None
+    if owner is not None and owner.module.startswith("scipy.stats._") and len(args) == 2:
+        if isinstance(args[1], str) and _FORMULAS.match(args[1]):
             return Made(callee, args)
+        return _odd(r, callee, args, "only formulas of a distribution are looked up like this")
     if len(args) != 2 or not isinstance(args[0], Global) or not isinstance(args[1], str):
         return _odd(r, callee, args, "it resolves names that cannot be known from the file")
     return r.resolve(args[0].module, f"{args[0].name}.{args[1]}")
@@ -180,28 +182,12 @@ _CALLS: dict[tuple[str, str], Callable[[Reading, Global, tuple[Any, ...]], Any]]
 
 # -- state ---------------------------------------------------------------------------------------
 
-_METHODS = frozenset(
-    [
-        "predict",
-        "predict_proba",
-        "predict_log_proba",
-        "decision_function",
-        "transform",
-        "inverse_transform",
-        "fit",
-        "fit_transform",
-        "fit_predict",
-        "partial_fit",
-        "score",
-        "score_samples",
-        "get_params",
-        "set_params",
-        "forward",
-        "apply",
-        "kneighbors",
-        "get_feature_names_out",
-    ]
-)
+_METHODS_NAMES = """
+predict predict_proba predict_log_proba decision_function transform inverse_transform fit fit_transform
+fit_predict partial_fit score score_samples get_params set_params forward apply kneighbors
+get_feature_names_out
+"""
+_METHODS = frozenset(_METHODS_NAMES.split())
 _KNOWN_DUNDER = {"__module__", "__doc__", "__name__", "__annotations__", "__sklearn_version__"}
 
 
@@ -317,7 +303,8 @@ _TEMPLATE = re.compile(
     r"\s*def _parse_args\(self, [\w, ]*loc=0(?:, scale=1)?\):\s+return \([\w, ]*\), loc, (?:scale|1)\s+"
     r"def _parse_args_rvs\(self, [\w, ]*loc=0(?:, scale=1)?, size=None\):\s+"
     r"return self\._argcheck_rvs\([\w, ]*, size=size\)\s+"
-    r"def _parse_args_stats\(self, [\w, ]*loc=0(?:, scale=1)?, moments='mv'\):\s+return \([\w, ]*\), loc, (?:scale|1), moments\s*"
+    r"def _parse_args_stats\(self, [\w, ]*loc=0(?:, scale=1)?, moments='mv'\):\s+"
+    r"return \([\w, ]*\), loc, (?:scale|1), moments\s*"
 )
 
 

@@ -175,7 +175,10 @@ class Unpacked:
         end = self._start + len(self._window)
         pieces = [self._window]
         while end < start + count:
-            piece = self._flow.piece()
+            try:
+                piece = self._flow.piece()
+            except BROKEN:
+                break  # reported by whoever went through the stream first
             if not piece:
                 break
             self._spend(len(piece))

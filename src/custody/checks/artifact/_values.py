@@ -80,9 +80,8 @@ class Unresolved:
 
 def keep_pairs(known: dict[str, Any], items: list[Any]) -> None:
     """Remember the entries with text keys out of keys and values in turn."""
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if isinstance(key, str):
-            known[key] = value
+    pairs = zip(items[::2], items[1::2], strict=True)
+    known.update((key, value) for key, value in pairs if isinstance(key, str))
 
 
 def spell(value: Any) -> str:

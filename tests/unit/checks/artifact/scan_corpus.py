@@ -30,13 +30,13 @@ SEED = 7
 
 
 def build(folder: Path, *, wide: bool = True) -> int:
-    """Write the corpus below `folder`; `wide` adds every estimator, metric and optional library. Return the number of files."""
+    """Write the corpus below `folder`; `wide` adds every estimator and library. Return how many files."""
     folder.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         objects = {**_fitted(), **_values()}
         if wide:
-            objects |= {**_every_estimator(), **_functions(), **_optional()}
+            objects |= {**every_estimator(), **_functions(), **_optional()}
         for name, value in objects.items():
             _write(folder, name, value)
         _containers(folder)
@@ -172,7 +172,7 @@ def _values() -> dict[str, Any]:
             collections.Counter("abba"),
             collections.defaultdict(list, a=[1]),
             collections.deque([1, 2], maxlen=5),
-            datetime.datetime(2024, 1, 2, 3, 4, tzinfo=datetime.timezone.utc),
+            datetime.datetime(2024, 1, 2, 3, 4, tzinfo=datetime.UTC),
             datetime.date(2024, 1, 2),
             datetime.timedelta(days=2),
             decimal.Decimal("1.5"),
@@ -289,8 +289,8 @@ def _values() -> dict[str, Any]:
     }
 
 
-def _every_estimator() -> dict[str, Any]:
-    """Every estimator of scikit-learn that can be made without arguments, unfitted and, where that is quick, fitted."""
+def every_estimator(*, fit: bool = True) -> dict[str, Any]:
+    """Every estimator of scikit-learn, unfitted and, where that is quick, fitted."""
     from sklearn.utils import all_estimators
 
     x, y = data()
@@ -300,7 +300,7 @@ def _every_estimator() -> dict[str, Any]:
         if make is None:
             continue
         found[f"every.{name}"] = make()
-        for features in (x, abs(x)):
+        for features in (x, abs(x)) if fit else ():
             with contextlib.suppress(Exception):
                 model = make().fit(features, y)
                 pickle.dumps(model)
