@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from custody.adapters import supervise
 from custody.adapters.bubblewrap import Bubblewrap, detect
 from custody.core.sandbox import Mount, Outcome, layout
 from custody.errors import InvalidInput, Tampered
@@ -374,6 +375,14 @@ def test_a_fork_bomb_is_noticed_and_ended(run: Run, work: Path) -> None:
     )
     assert outcome.exit_code not in {0, 124}
     assert "more than 1024 processes" in outcome.hint
+
+
+def test_the_hosts_processes_are_not_taken_for_the_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert supervise._processes(os.getpid()) == 0
+    monkeypatch.setattr(supervise, "PROCESSES", 5)
+    assert run("import time\ntime.sleep(0.3)").succeeded
+    started = "import subprocess\nfor _ in range(8): subprocess.Popen(['sleep', '9'])\nimport time\ntime.sleep(9)"
+    assert "more than 5 processes" in run(started).hint
 
 
 def test_memory_beyond_its_limit_is_refused(run: Run) -> None:

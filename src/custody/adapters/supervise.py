@@ -188,11 +188,20 @@ def _ended(handle: int, seconds: float) -> bool:
 
 
 def _processes(first: int) -> int:
-    """Count the processes of the namespace that `first` began, through its own view of /proc."""
+    """Count the processes of the namespace that `first` began, through its own view of /proc.
+
+    Until that view is set up, and where it cannot be read, the answer is 0.
+    """
+    view = f"/proc/{first}/root/proc"
     try:
-        return sum(name.isdigit() for name in os.listdir(f"/proc/{first}/root/proc"))  # noqa: PTH208 - half the cost
+        os.readlink(f"{view}/self")  # noqa: PTH115
+    except FileNotFoundError:
+        # Asked from outside, another namespace's /proc knows no self: this is the run's own.
+        with contextlib.suppress(OSError):
+            return sum(name.isdigit() for name in os.listdir(view))  # noqa: PTH208 - half the cost
     except OSError:
         return 0
+    return 0
 
 
 def _too_large(output: Path, limit: int, log: Path) -> str:
