@@ -4,8 +4,6 @@ Exit codes: 0 everything is confirmed and the verdict is GO; 1 it is NO-GO; 2 ba
 3 unknown: no trust root, no decision, or inconclusive; 4 refused: something is not what it claims to be.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -67,7 +65,8 @@ def _verify(asked: argparse.Namespace) -> dict[str, Any]:
     freshness = _freshness(history, int(seen[1]), seen[2]) if seen else "freshness unproven: give --seen SIZE:ROOT"
     found = audit(history, people, at)  # (6) to (8)
     size = len(history.entries)
-    report = {
+    return {
+        **_answer(found, asked.model),
         "origin": trust.origin,
         "entries": size,
         "root": history.tree.root(size),
@@ -78,39 +77,27 @@ def _verify(asked: argparse.Namespace) -> dict[str, Any]:
             for entry, judged in found.decisions
         ],
         "models": [_model(model) for model in found.models.values()],
-        "assurance": found.assurance,
+        "notes": found.notes,
     }
-    return {**_answer(found, asked.model), **report}
 
 
 def _answer(found: Audit, wanted: str) -> dict[str, Any]:
-    models = [model for model in found.models.values() if model.sha256.startswith(wanted)]
+    models = [model for sha256, model in found.models.items() if sha256.startswith(wanted)]
     if not models:
         what = f"no decision about a model {wanted}" if wanted else "no decision is on record"
         return {"answer": "UNKNOWN", "reasons": [what]}
     if wanted and len(models) > 1:
         return {"answer": "UNKNOWN", "reasons": [f"{wanted} names {len(models)} models"]}
-    model = models[-1]
-    rulings = model.judgement.rulings
-    reasons = [f"{ruling.id} {ruling.status}: {ruling.reason}" for ruling in rulings]
-    return {"answer": model.judgement.verdict, "model": model.sha256, "standing": model.standing, "reasons": reasons}
+    judgement = models[-1].judgement
+    reasons = [f"{ruling.id} {ruling.status}: {ruling.reason}" for ruling in judgement.rulings]
+    return {"answer": judgement.verdict, "model": judgement.model, "reasons": reasons}
 
 
 def _model(model: Model) -> dict[str, Any]:
-    judged = model.judgement
-    return {
-        "model": model.sha256,
-        "use_case": model.use_case,
-        "verdict": judged.verdict,
-        "decided_in": model.decided_in,
-        "at": judged.at,
-        "expires": judged.expires,
-        "assurance": judged.assurance,
-        "standing": model.standing,
-        "rulings": [
-            {"id": r.id, "status": r.status, "entries": list(r.entries), "reason": r.reason} for r in judged.rulings
-        ],
-    }
+    body: dict[str, Any] = {"decided_in": model.decision.index, "standing": model.standing}
+    for name in ("model", "verdict", "at", "expires", "assurance"):
+        body[name] = getattr(model.judgement, name)
+    return {**body, "rulings": [ruling._asdict() for ruling in model.judgement.rulings]}
 
 
 def _freshness(history: History, size: int, root: str) -> str:
@@ -145,10 +132,10 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
         lines.append(f"  origin {report['origin']}, root {report['root']}")
         lines.append(f"  {report['freshness']}")
         for model in report["models"]:
-            standing = "; ".join(model["standing"]) or "nothing stands against it"
-            lines.append(f"  model {model['model'][:12]}: {model['verdict']} in entry {model['decided_in']}; ")
-            lines[-1] += f"at {report['at']}: {standing}"
-        lines += [f"  note: {note}" for note in report["assurance"]]
+            lines.append(f"  model {model['model'][:12]}: {model['verdict']}, entry {model['decided_in']}")
+            standing = model["standing"] or ["nothing stands against it"]
+            lines += [f"    at {report['at']}: {sentence}" for sentence in standing]
+        lines += [f"  note: {note}" for note in report["notes"]]
     print("\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines))
 
 

@@ -4,113 +4,89 @@ A decision that the record does not give, or an admission that no GO gives, is a
 real keys: `Refused`. What merely deserves a reader's attention becomes a note.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from custody_verify import vocabulary as say
+from custody_verify.criteria import INCONCLUSIVE, NOT_MET, UNKNOWN, WAIVED, Ruling
 from custody_verify.ledger import Entry, History, Past, Person
 from custody_verify.rules import Judgement, decide, incidents_of
 from custody_verify.strict import Refused
 
+_AGAINST = (NOT_MET, UNKNOWN, INCONCLUSIVE)
 
-@dataclass
-class Model:
-    """One model that was decided on, as its newest decision left it and as it stands at the asked moment."""
 
-    sha256: str
-    use_case: str
+class Model(NamedTuple):
+    """One model: what its newest decision says, and what stands against it at the asked moment."""
+
+    decision: Entry
     judgement: Judgement
-    decided_in: int
-    standing: list[str] = field(default_factory=list)
+    standing: list[str]
 
 
-@dataclass
-class Audit:
-    """Everything that was confirmed."""
+class Audit(NamedTuple):
+    """Everything that was confirmed; the model that was decided last comes last."""
 
     decisions: list[tuple[Entry, Judgement]]
     models: dict[str, Model]
-    assurance: list[str]
+    notes: list[str]
 
 
 def audit(history: History, people: list[Person], at: str) -> Audit:
     """Check all that follows from the entries; raises `Refused` at the first thing that does not."""
-    decisions: list[tuple[Entry, Judgement]] = []
-    confirmed: dict[str, Judgement] = {}
+    decisions: dict[str, tuple[Entry, Judgement]] = {}
     for entry in history.entries:
         try:
             if entry.kind == say.DECISION:
-                judgement = _recompute(history, entry)
-                confirmed.setdefault(entry.digest, judgement)
-                decisions.append((entry, judgement))
+                decisions.setdefault(entry.digest, (entry, _recompute(history, entry)))
             elif entry.kind == say.ADMISSION:
-                _follow_admission(Past(history, entry.index), entry, confirmed)
+                _follow_admission(entry, decisions)
             elif entry.kind == say.DEPLOYMENT:
                 _follow_deployment(Past(history, entry.index), entry)
         except Refused as error:
             raise Refused(f"the {say.short(entry.kind)} in entry {entry.index} {error}") from None
+    past = Past(history, len(history.entries))
     models: dict[str, Model] = {}
-    for entry, judgement in decisions:  # (7) the newest decision of each model counts; the newest model is last
+    for entry, judgement in decisions.values():
         models.pop(entry.about, None)
-        models[entry.about] = Model(entry.about, str(entry.said["use_case"]), judgement, entry.index)
-    whole = Past(history, len(history.entries))
-    for model in models.values():
-        model.standing = _standing(whole, model, at)
-    return Audit(decisions, models, _assurance(whole, people, models))
+        models[entry.about] = Model(entry, judgement, _standing(past, entry, judgement, at))
+    return Audit(list(decisions.values()), models, _notes(past, people, models))
 
 
 def _recompute(history: History, entry: Entry) -> Judgement:
-    """(6) The same record must give the same rulings, verdict and outcome."""
+    """(6) The same record must give the same verdict, rulings and outcome."""
     said = entry.said
     if not 0 < said["size"] <= entry.index:
         raise Refused("does not say what it was based on")
-    past = Past(history, said["size"])
-    judgement = decide(past, entry.about, said["use_case"], entry.at)
-    recorded = [
-        (item.get("id"), item.get("status"), item.get("entries")) if isinstance(item, dict) else None
-        for item in said["rulings"]
-    ]
-    given = [(ruling.id, ruling.status, list(ruling.entries)) for ruling in judgement.rulings]
+    judgement = decide(Past(history, said["size"]), entry.about, said["use_case"], entry.at)
     if said["verdict"] != judgement.verdict:
-        reasons = "; ".join(f"{r.id}: {r.reason}" for r in _against(judgement)[:3])
-        raise Refused(f"says {said['verdict'][:20]}; the record gives {judgement.verdict} ({reasons or 'all met'})")
-    if recorded != given:
-        differing = [str(a[0]) for a, b in zip(given, recorded, strict=False) if a != b]
-        raise Refused(f"has other rulings than the record gives, first {differing[:1] or ['their number']}")
-    for name, value in (
-        ("seal", judgement.seal),
-        ("root", judgement.root),
-        ("assurance", judgement.assurance),
-        ("expires", judgement.expires),
-        ("outcome", judgement.outcome),
-    ):
-        if said.get(name) != value:
-            raise Refused(f"has the {name} {str(said.get(name))[:70]!r}; the record gives {value!r}")
+        reasons = "; ".join(f"{ruling.id}: {ruling.reason}" for ruling in _against(judgement)[:3]) or "all is met"
+        raise Refused(f"says {said['verdict'][:20]}; the record gives {judgement.verdict} ({reasons})")
+    recorded = [[r.get("id"), r.get("status"), r.get("entries")] for r in said["rulings"] if isinstance(r, dict)]
+    if recorded != [[ruling.id, ruling.status, list(ruling.entries)] for ruling in judgement.rulings]:
+        raise Refused("has other rulings than the record gives")
+    for name in ("seal", "root", "assurance", "expires", "outcome"):
+        if said.get(name) != getattr(judgement, name):
+            given = getattr(judgement, name)
+            raise Refused(f"has the {name} {str(said.get(name))[:70]!r}; the record gives {given!r}")
     if judgement.verdict == "GO" and said["size"] < entry.index:
-        later = decide(Past(history, entry.index), entry.about, said["use_case"], entry.at)
-        if later.verdict != "GO":
-            raise Refused(
-                f"left out entries {said['size']} to {entry.index - 1}, with which the record gives {later.verdict}"
-            )
+        later = decide(Past(history, entry.index), entry.about, said["use_case"], entry.at).verdict
+        if later != "GO":
+            raise Refused(f"left out entries {said['size']} to {entry.index - 1}; with them the record gives {later}")
     return judgement
 
 
-def _against(judgement: Judgement) -> list[Any]:
-    order = ["not_met", "unknown", "inconclusive"]
-    found = [ruling for ruling in judgement.rulings if ruling.status in order]
-    return sorted(found, key=lambda ruling: order.index(ruling.status))
+def _against(judgement: Judgement) -> list[Ruling]:
+    found = [ruling for ruling in judgement.rulings if ruling.status in _AGAINST]
+    return sorted(found, key=lambda ruling: _AGAINST.index(ruling.status))
 
 
-def _follow_admission(past: Past, entry: Entry, confirmed: dict[str, Judgement]) -> None:
-    """(6) Only GO admits, this model, this use case, for as long as the decision says, and solo not to production."""
+def _follow_admission(entry: Entry, decisions: dict[str, tuple[Entry, Judgement]]) -> None:
+    """(6) Only GO admits: this model, for this use case, no longer than decided, and never solo to production."""
     said = entry.said
-    decision = past.find(said["decision"], say.DECISION)
-    if decision is None or (decision.about, decision.name) != (entry.about, entry.name):
+    decision, judgement = decisions.get(said["decision"], (None, None))
+    if decision is None or judgement is None or (decision.about, decision.name) != (entry.about, entry.name):
         raise Refused("names no earlier decision about this model")
-    judgement = confirmed[decision.digest]
     if judgement.verdict != "GO":
         raise Refused(f"follows a decision that is {judgement.verdict}, in entry {decision.index}")
     if said["use_case"] != decision.said["use_case"] or said["expires"] != judgement.expires:
@@ -119,69 +95,57 @@ def _follow_admission(past: Past, entry: Entry, confirmed: dict[str, Judgement])
         raise Refused("is to production, after a decision that one person made alone")
 
 
-def _follow_deployment(past: Past, entry: Entry) -> None:
+def _follow_deployment(before: Past, entry: Entry) -> None:
     """(6) What was deployed had been admitted there."""
-    said = entry.said
-    admission = past.find(said["admission"], say.ADMISSION)
-    if admission is None or admission.about != entry.about or admission.said["environment"] != said["environment"]:
+    admission = before.find(entry.said["admission"], say.ADMISSION)
+    place = entry.said["environment"]
+    if admission is None or admission.about != entry.about or admission.said["environment"] != place:
         raise Refused("names no earlier admission of this model to this environment")
 
 
-def _standing(past: Past, model: Model, at: str) -> list[str]:
-    """(7) How the model stands at the moment asked about; an empty list means nothing stands against it."""
+def _standing(past: Past, decision: Entry, judgement: Judgement, at: str) -> list[str]:
+    """(7) What stands against the model at the moment `at`, on the whole record."""
     found = []
-    moment, end = datetime.fromisoformat(at), model.judgement.expires
-    if model.judgement.verdict == "GO" and end and datetime.fromisoformat(end) <= moment:
-        found.append(f"the decision expired at {end}")
-    if retired := past.about(model.sha256, say.RETIREMENT):
-        found.append(f"retired in entry {retired[0].index}")
-    subjects = [model.sha256]
-    for finish in past.about(model.sha256, say.FINISH):
-        definition = finish.said["buildDefinition"].get("resolvedDependencies")
-        for item in definition if isinstance(definition, list) else []:
-            digest = item.get("digest") if isinstance(item, dict) else None
-            if isinstance(digest, dict):
-                subjects.append(str(digest.get("sha256")))
-    for name, entry in sorted(incidents_of(past, subjects).items()):
+    if judgement.verdict == "GO":
+        if judgement.expires and datetime.fromisoformat(judgement.expires) <= datetime.fromisoformat(at):
+            found.append(f"the decision expired at {judgement.expires}")
+        today = decide(past, decision.about, decision.said["use_case"], at)
+        found += [f"today {ruling.id} is {ruling.status}: {ruling.reason}" for ruling in _against(today)]
+    retired = past.about(decision.about, say.RETIREMENT)
+    found += [f"retired in entry {entry.index}" for entry in retired[:1]]
+    for name, entry in sorted(incidents_of(past, [decision.about]).items()):
         if entry.said["status"] != "closed":
             found.append(f"incident {name} ({entry.said['type']}) is open, entry {entry.index}")
-    if model.judgement.verdict == "GO":
-        now = decide(past, model.sha256, model.use_case, at)
-        found += [f"today {r.id} is {r.status}: {r.reason}" for r in _against(now) if r.id != "process.standing"]
     return found
 
 
-def _assurance(past: Past, people: list[Person], models: dict[str, Model]) -> list[str]:
+def _notes(past: Past, people: list[Person], models: dict[str, Model]) -> list[str]:
     """(8) What a reader should know although it breaks no rule."""
     notes: list[str] = []
-    opened = past.of_kind(say.USE_CASE)
-    for model in models.values():
-        name = model.sha256[:12]
-        rulings = model.judgement.rulings
-        notes += [f"{name}: {r.id} was waived: {r.reason}" for r in rulings if r.status == "waived"]
-        notes += [f"{name}: {r.id} is unknown: {r.reason}" for r in rulings if r.status == "unknown"]
-        if model.judgement.assurance == "solo":
-            notes.append(f"{name}: solo, one person could play every part")
-            if not any(entry.said["solo"] for entry in opened):
-                notes.append(f"{name}: the sealed policy says solo, but the owner did not open the use case as solo")
-        seal = past.find(model.judgement.seal, say.SEAL)
-        if seal:
-            policy = seal.said["policy"]
-            notes.append(
-                f"{name}: sealed policy: {policy.get('approvals')} approvals, isolation {policy.get('isolation')}, "
-                f"data {policy.get('trust')}, never waived {policy.get('never_waive', [])}"
-            )
-            for start in past.of_kind(say.START):
-                if start.said["seal"] == seal.digest and start.said["isolation"].get("kind") != "bubblewrap":
-                    kind = start.said["isolation"].get("kind")
-                    notes.append(f"{name}: the run in entry {start.index} had isolation: {kind}")
-    by_person: dict[str, list[str]] = {}
+    solo = any(entry.said["solo"] for entry in past.of_kind(say.USE_CASE))
+    for sha256, model in models.items():
+        name, judgement = sha256[:12], model.judgement
+        found = [ruling for ruling in judgement.rulings if ruling.status in (WAIVED, UNKNOWN)]
+        notes += [f"{name}: {ruling.id} is {ruling.status}: {ruling.reason}" for ruling in found]
+        if judgement.assurance == "solo":
+            notes.append(f"{name}: solo: one person could play every part")
+        seal = past.find(judgement.seal, say.SEAL)
+        if seal is None:
+            continue
+        policy = seal.said["policy"]
+        asked = [
+            f"{key} {policy.get(key)}" for key in ("approvals", "isolation", "trust", "never_waive", "max_waivers")
+        ]
+        notes.append(f"{name}: sealed policy: {', '.join(asked)}")
+        if policy.get("solo") and not solo:
+            notes.append(f"{name}: the sealed policy says solo; the owner did not open the use case as solo")
+        for start in past.of_kind(say.START):
+            isolation = start.said["isolation"].get("kind")
+            if start.said["seal"] == seal.digest and isolation != "bubblewrap":
+                notes.append(f"{name}: the run in entry {start.index} had isolation: {isolation}")
+    names: dict[str, list[str]] = {}
     for person in people:
-        by_person.setdefault(person.person, []).append(person.name)
-    notes += [
-        f"{who} acts under {len(names)} names: {', '.join(names)}" for who, names in by_person.items() if names[1:]
-    ]
+        names.setdefault(person.person, []).append(person.name)
+    notes += [f"{who} acts under {len(them)} names: {', '.join(them)}" for who, them in names.items() if them[1:]]
     denials = past.of_kind(say.DENIAL)
-    if denials:
-        notes.append(f"{len(denials)} refused actions are on record, the last in entry {denials[-1].index}")
-    return notes
+    return notes + [f"{len(denials)} refused actions are on record, the last in entry {e.index}" for e in denials[-1:]]

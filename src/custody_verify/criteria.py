@@ -5,8 +5,6 @@ a result about the model counts only by a validator, after training, with the se
 held-out set, under this seal.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -62,14 +60,14 @@ def read_criteria(document: dict[str, Any]) -> list[Criterion]:
         if missing:
             raise ValueError(f"a criterion lacks {missing[0]!r}")
         check, _, measure = str(item["measure"]).rpartition(".")
-        low, high = _bound(item.get("at_least")), _bound(item.get("at_most"))
+        bounds = item.get("at_least"), item.get("at_most")
+        if any(bound is not None and _number(bound) is None for bound in bounds):
+            raise ValueError(f"a bound of {str(item['id'])[:40]!r} is not a finite number")
         spots = _spots(item, MAX_CRITERIA - len(found))
         for spot in spots:
             name = str(item["id"]) + (f"[{spot['by']}]" if item.get("by") and len(spots) > 1 else "")
-            waivable = bool(item["waivable"])
-            found.append(
-                Criterion(name, str(item["class"]), check, measure, spot, low, high, str(item["on"]), waivable)
-            )
+            where = (check, measure, spot, _number(bounds[0]), _number(bounds[1]), str(item["on"]))
+            found.append(Criterion(name, str(item["class"]), *where, bool(item["waivable"])))
     return found
 
 
@@ -95,12 +93,6 @@ def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
         for size in range(1, depth + 1)
         for chosen in itertools.combinations(names, size)
     ]  # fmt: skip
-
-
-def _bound(value: object) -> float | None:
-    if value is not None and _number(value) is None:
-        raise ValueError(f"the bound {str(value)[:40]!r} is not a finite number")
-    return _number(value)
 
 
 def _number(value: object) -> float | None:

@@ -4,8 +4,6 @@ Only verification, so nothing here needs to run in constant time. For each P-256
 multiples is made once; after that a signature costs at most 128 additions of points.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
@@ -157,7 +155,7 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     if len(public) != 32 or len(signature) != 64:
         return False
     key, s = _decode(public), int.from_bytes(signature[32:], "little")
-    if key is None or s >= L or _same(_times(8, key), _NEUTRAL):
+    if key is None or s >= L or _times(8, key)[0] % Q == 0:  # only points of small order end on x = 0
         return False
     digest = hashlib.sha512(signature[:32] + public + message).digest()
     k = int.from_bytes(digest, "little") % L
@@ -203,7 +201,3 @@ def _times(factor: int, point: Point) -> Point:
             total = _sum(total, point)
         point, factor = _sum(point, point), factor >> 1
     return total
-
-
-def _same(left: Point, right: Point) -> bool:
-    return not (left[0] * right[2] - right[0] * left[2]) % Q and not (left[1] * right[2] - right[1] * left[2]) % Q

@@ -5,15 +5,13 @@ statement, (4) the entries are exactly those the checkpoint covers, in order, (5
 at that index and may say that kind of thing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from custody_verify import vocabulary as say
 from custody_verify.curves import Affine, read_public_key, verify_ed25519, verify_p256
@@ -28,8 +26,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(NamedTuple):
     """What a reader must know by another way than the bundle."""
 
     origin: str
@@ -47,9 +44,9 @@ class Entry:
     about: str
     kind: str
     said: dict[str, Any]
-    actor: str
-    person: str
-    roles: frozenset[str]
+    actor: str = ""
+    person: str = ""
+    roles: frozenset[str] = frozenset()
 
     @property
     def at(self) -> str:
@@ -57,8 +54,7 @@ class Entry:
         return str(self.said.get("at", ""))
 
 
-@dataclass(frozen=True)
-class Person:
+class Person(NamedTuple):
     """A name with its key and roles, as enrolled by the owner."""
 
     name: str
@@ -156,17 +152,15 @@ def read_trust(raw: bytes) -> Trust:
     try:
         body = read_json(raw, "the trust root", MAX_TRUST)
         if not isinstance(body, dict) or set(body) != {"format", "origin", "log_key", "owner_key"}:
-            raise Unreadable("the trust root must have format, origin, log_key and owner_key")
-        if body["format"] != "custody-trust/1":
-            raise Unreadable(f"the trust root has the format {str(body['format'])[:60]!r}, not 'custody-trust/1'")
-        key, owner = read_base64(body["log_key"], "log_key"), body["owner_key"]
-        if not isinstance(body["origin"], str) or not body["origin"]:
-            raise Unreadable("the trust root's origin is not text")
-        if len(key) != 32 or not isinstance(owner, str) or not _HEX.fullmatch(owner):
-            raise Unreadable("the trust root's keys do not have the right form")
+            raise Unreadable("the trust root must have the fields format, origin, log_key and owner_key")
+        origin, key, owner = body["origin"], read_base64(body["log_key"], "log_key"), body["owner_key"]
     except Refused as error:
         raise Unreadable(str(error)) from None
-    return Trust(body["origin"], key, owner)
+    if body["format"] != "custody-trust/1" or not isinstance(origin, str) or not origin:
+        raise Unreadable("the trust root is not of the format 'custody-trust/1' with an origin")
+    if len(key) != 32 or not isinstance(owner, str) or not _HEX.fullmatch(owner):
+        raise Unreadable("the trust root's keys do not have the right form")
+    return Trust(origin, key, owner)
 
 
 def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
@@ -184,7 +178,7 @@ def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
     envelopes = []
     for index, item in enumerate(body["entries"]):
         try:
-            envelopes.append(_open_envelope(item))
+            envelopes.append(_open_envelope(index, item))
         except (Refused, Unreadable) as error:
             raise Refused(f"entry {index} cannot be read: {error}") from None
     tree = Tree([envelope.leaf for envelope in envelopes])
@@ -192,11 +186,11 @@ def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
         raise Refused("the entries do not give the checkpoint's root: one was altered, replaced or moved")
     register = _Register(trust.owner_key)
     entries = []
-    for index, envelope in enumerate(envelopes):
+    for envelope in envelopes:
         try:
-            entries.append(register.accept(index, envelope))
+            entries.append(register.accept(envelope))
         except Refused as error:
-            raise Refused(f"entry {index} does not count: {error}") from None
+            raise Refused(f"entry {envelope.entry.index} does not count: {error}") from None
     return History(entries, tree), list(register.people.values())
 
 
@@ -215,7 +209,7 @@ def open_note(note: object, trust: Trust) -> tuple[int, str]:
         raise Refused("the root hash does not have 32 bytes")
     body = note[: note.index("\n\n") + 1].encode()
     name = hashlib.sha256(origin.encode() + b"\n\x01" + trust.log_key).digest()[:4]
-    for line in signatures.splitlines():
+    for line in signatures[:-1].split("\n"):
         _, signer, text = line.split(" ")
         stamp = read_base64(text, "the checkpoint's signature")
         if signer == origin and stamp[:4] == name:
@@ -230,57 +224,41 @@ class _Envelope:
     payload: bytes
     keyid: str
     signature: bytes
-    digest: str
-    name: str
-    about: str
-    kind: str
-    said: dict[str, Any]
+    entry: Entry
 
     @property
     def leaf(self) -> bytes:
         """The leaf binds kind, identity and key; not the signature, which its maker could vary."""
-        record = f"custody-entry/v1\n{self.kind}\n{self.digest}\n{self.keyid}\n"
+        record = f"custody-entry/v1\n{self.entry.kind}\n{self.entry.digest}\n{self.keyid}\n"
         return hashlib.sha256(b"\x00" + record.encode()).digest()
 
 
-def _open_envelope(item: Any) -> _Envelope:
-    """(3) Read one DSSE envelope in a sigstore bundle v0.3 and the in-toto statement in it."""
-    outer = _fields(item, "the envelope", "mediaType", "verificationMaterial", "dsseEnvelope")
-    dsse = _fields(outer["dsseEnvelope"], "the DSSE envelope", "payload", "payloadType", "signatures")
-    material = _fields(outer["verificationMaterial"], "the key material", "publicKey")
-    hint = _fields(material["publicKey"], "the key hint", "hint")["hint"]
-    if outer["mediaType"] != ENVELOPE or dsse["payloadType"] != PAYLOAD:
-        raise Refused("the envelope is of another type")
-    if not isinstance(dsse["signatures"], list) or len(dsse["signatures"]) != 1:
-        raise Refused("there must be exactly one signature")
-    signature = _fields(dsse["signatures"][0], "the signature", "sig", "keyid")
-    keyid = signature["keyid"]
-    if not isinstance(keyid, str) or keyid != hint or not _HEX.fullmatch(keyid):
-        raise Refused("the envelope does not name one key")
-    payload = read_base64(dsse["payload"], "the payload")
-    stated = _fields(
-        read_json(payload, "the statement", MAX_PAYLOAD),
-        "the statement", "_type", "subject", "predicateType", "predicate",
-    )  # fmt: skip
-    subjects, kind, said = stated["subject"], stated["predicateType"], stated["predicate"]
-    if stated["_type"] != STATEMENT or not isinstance(subjects, list) or len(subjects) != 1:
-        raise Refused("the statement is not of in-toto v1 with one subject")
-    subject = _fields(subjects[0], "the subject", "name", "digest")
-    about = _fields(subject["digest"], "the subject's digest", "sha256")["sha256"]
-    if not isinstance(subject["name"], str) or not isinstance(about, str) or not _HEX.fullmatch(about):
-        raise Refused("the subject has no name or no sha256")
-    if not isinstance(kind, str) or not isinstance(said, dict):
-        raise Refused("the statement has no predicate")
+def _open_envelope(index: int, item: Any) -> _Envelope:
+    """(3) Read one DSSE envelope in a sigstore bundle v0.3 and the in-toto statement in it: these fields, no others."""
+    try:
+        dsse = item["dsseEnvelope"]
+        coded, sig, keyid = dsse["payload"], dsse["signatures"][0]["sig"], dsse["signatures"][0]["keyid"]
+    except (TypeError, KeyError, IndexError):
+        raise Refused("the envelope has the wrong shape") from None
+    signed = {"payload": coded, "payloadType": PAYLOAD, "signatures": [{"sig": sig, "keyid": keyid}]}
+    material = {"publicKey": {"hint": keyid}}
+    if item != {"mediaType": ENVELOPE, "verificationMaterial": material, "dsseEnvelope": signed}:
+        raise Refused("the envelope has the wrong shape, or names two keys")
+    payload = read_base64(coded, "the payload")
+    body = read_json(payload, "the statement", MAX_PAYLOAD)
+    try:
+        subject, kind, said = body["subject"][0], body["predicateType"], body["predicate"]
+        name, about = subject["name"], subject["digest"]["sha256"]
+    except (TypeError, KeyError, IndexError):
+        raise Refused("the statement has the wrong shape") from None
+    stated = {"_type": STATEMENT, "subject": [{"name": name, "digest": {"sha256": about}}], "predicateType": kind}
+    if body != {**stated, "predicate": said} or not isinstance(said, dict):
+        raise Refused("the statement is not of in-toto v1 with one subject and a predicate")
+    if not all(isinstance(text, str) for text in (keyid, name, about, kind)) or not _HEX.fullmatch(about):
+        raise Refused("the statement's key, kind or subject is not named")
     say.check_fields(kind, said)
-    raw = read_base64(signature["sig"], "the signature")
-    digest = hashlib.sha256(payload).hexdigest()
-    return _Envelope(payload, keyid, raw, digest, subject["name"], about, kind, said)
-
-
-def _fields(value: Any, what: str, *names: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != set(names):
-        raise Refused(f"{what} must have exactly the fields {', '.join(names)}")
-    return value
+    entry = Entry(index, hashlib.sha256(payload).hexdigest(), name, about, kind, said)
+    return _Envelope(payload, keyid, read_base64(sig, "the signature"), entry)
 
 
 class _Register:
@@ -291,56 +269,34 @@ class _Register:
         self.people: dict[str, Person] = {}
         self.seen: dict[str, int] = {}
 
-    def accept(self, index: int, envelope: _Envelope) -> Entry:
+    def accept(self, envelope: _Envelope) -> Entry:
         """Return the entry if its signer could say so at this index."""
+        entry, payload = envelope.entry, envelope.payload
         signer = next((p for p in self.people.values() if p.keyid == envelope.keyid), None)
-        if index == 0:
-            signer = self._owner(envelope)
+        if entry.index == 0:
+            if entry.kind != say.ENROLMENT:
+                raise Refused("the ledger does not begin with its owner's enrolment")
+            signer = _person(entry.said)
+            if signer.keyid != self.owner_key or envelope.keyid != self.owner_key:
+                raise Refused("the ledger's owner is not the one in the trust root")
         if signer is None:
             raise Refused(f"it is signed by a key that is not enrolled ({envelope.keyid[:12]})")
-        pae = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(envelope.payload), envelope.payload)
+        pae = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
         if not verify_p256(signer.key, envelope.signature, pae):
             raise Refused("the signature does not fit the statement")
-        if index and not say.may_say(signer.roles, envelope.kind):
-            raise Refused(f"{signer.name} may not say {say.short(envelope.kind)}")
-        self._no_replay(index, envelope)
-        if envelope.kind == say.ENROLMENT:
-            self._enrol(_person(envelope.said), envelope.said["status"])
-        if (
-            envelope.kind == say.INCIDENT
-            and envelope.said["status"] == "closed"
-            and "security_manager" not in signer.roles
-        ):
+        if entry.index and not say.may_say(signer.roles, entry.kind):
+            raise Refused(f"{signer.name} may not say {say.short(entry.kind)}")
+        closes = entry.kind == say.INCIDENT and entry.said["status"] == "closed"
+        if closes and "security_manager" not in signer.roles:
             raise Refused(f"{signer.name} is no security manager and may not close an incident")
-        return Entry(
-            index,
-            envelope.digest,
-            envelope.name,
-            envelope.about,
-            envelope.kind,
-            envelope.said,
-            signer.name,
-            signer.person,
-            signer.roles,
-        )
-
-    def _owner(self, envelope: _Envelope) -> Person:
-        if envelope.kind != say.ENROLMENT:
-            raise Refused("the ledger does not begin with its owner's enrolment")
-        owner = _person(envelope.said)
-        if owner.keyid != self.owner_key or envelope.keyid != self.owner_key:
-            raise Refused("the ledger's owner is not the one in the trust root")
-        return owner
-
-    def _no_replay(self, index: int, envelope: _Envelope) -> None:
-        """Whoever holds the log's key could append somebody's old word once more; so it counts once.
-
-        The same words twice in a row say nothing new. Denials and results may repeat: each result counts
-        anyway, and a denial changes nothing.
-        """
-        first = self.seen.setdefault(envelope.digest, index)
-        if first < index - 1 and envelope.kind not in (say.DENIAL, say.RESULT):
+        # Whoever holds the log's key could append somebody's old word once more. Twice in a row says nothing
+        # new; denials may repeat, and so may results, each of which counts anyway.
+        first = self.seen.setdefault(entry.digest, entry.index)
+        if first < entry.index - 1 and entry.kind not in (say.DENIAL, say.RESULT):
             raise Refused(f"it repeats the statement of entry {first} word for word: a replay")
+        if entry.kind == say.ENROLMENT:
+            self._enrol(_person(entry.said), entry.said["status"])
+        return replace(entry, actor=signer.name, person=signer.person, roles=signer.roles)
 
     def _enrol(self, person: Person, status: str) -> None:
         for other in self.people.values():

@@ -5,8 +5,6 @@ duplicate keys, NaN and infinities, integers beyond 2^53, a byte-order mark, lon
 that are not UTF-8, and what is too large or nested too deeply.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json
@@ -32,13 +30,8 @@ def read_json(raw: bytes, what: str, limit: int) -> Any:
     if raw.startswith(b"\xef\xbb\xbf"):
         raise Refused(f"{what} starts with a byte-order mark")
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_once,
-            parse_constant=_no_constant,
-            parse_float=_float,
-            parse_int=_integer,
-        )
+        hooks: dict[str, Any] = {"parse_constant": _no_constant, "parse_float": _float, "parse_int": _integer}
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, **hooks)
     except Refused as error:
         raise Refused(f"{what}: {error}") from None
     except UnicodeDecodeError as error:

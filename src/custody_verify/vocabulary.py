@@ -1,7 +1,5 @@
 """The kinds of statement, the fields each must have, and the roles that may say it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from custody_verify.strict import Refused, whole
