@@ -21,6 +21,8 @@ from custody.core import predicates as kinds
 from custody.core.decision import Ruling, Status
 from custody.core.evidence import Evidence, Record
 
+MAX_CRITERIA = 10_000
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -57,21 +59,15 @@ class Criterion:
 def criteria_of(document: Mapping[str, Any]) -> list[Criterion]:
     """Expand the sealed document: one criterion with `by` and `depth` asks about each combination.
 
-    Raises `KeyError`, `TypeError` or `ValueError` for a document that was not produced by the linter;
+    Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` for a document that was not produced by the linter;
     callers treat that as evidence that cannot be read.
     """
     found: list[Criterion] = []
     for item in document["criterion"]:
         check, _, measure = str(item["measure"]).rpartition(".")
-        spots: list[dict[str, Any]] = [dict(item.get("at", {}))]
-        if item.get("by"):
-            names = sorted(item["by"])
-            depth = int(item["depth"])
-            spots = [
-                {"by": "*".join(combination)}
-                for size in range(1, depth + 1)
-                for combination in itertools.combinations(names, size)
-            ]
+        spots = _spots(item)
+        if len(found) + len(spots) > MAX_CRITERIA:
+            raise ValueError(f"more than {MAX_CRITERIA} criteria")
         for spot in spots:
             suffix = f"[{spot['by']}]" if item.get("by") and len(spots) > 1 else ""
             found.append(
@@ -91,6 +87,25 @@ def criteria_of(document: Mapping[str, Any]) -> list[Criterion]:
     if not found:
         raise ValueError("a gate without criteria allows nothing")
     return found
+
+
+def _spots(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return where the measure is taken: one place, or each combination of up to `depth` columns of `by`."""
+    by = item.get("by")
+    if not by:
+        return [dict(item.get("at", {}))]
+    depth = whole(item.get("depth"))
+    if not isinstance(by, list) or not all(isinstance(name, str) for name in by) or depth is None or depth < 1:
+        raise ValueError("'by' and 'depth' do not name groups")
+    sizes = range(1, min(depth, len(by)) + 1)
+    if sum(math.comb(len(by), size) for size in sizes) > MAX_CRITERIA:
+        raise ValueError(f"more than {MAX_CRITERIA} criteria")
+    return [{"by": "*".join(chosen)} for size in sizes for chosen in itertools.combinations(sorted(by), size)]
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number, and None for anything else, `true` included."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:
@@ -124,6 +139,8 @@ def judge_criterion(
             counted += 1
         if not counted:
             judged.append((Status.UNKNOWN, set_aside, -1, {}))
+    if not judged:
+        return Ruling(criterion.id, Status.UNKNOWN, f"there is nothing to measure {criterion.asks} on")
     worst = min(judged, key=lambda item: _RANK[item[0]])
     entries = tuple(sorted({index for _, _, index, _ in judged if index >= 0}))
     return Ruling(criterion.id, worst[0], worst[1], entries, _shown(worst[3]))
@@ -170,8 +187,8 @@ def _answer(criterion: Criterion, entry: Evidence) -> Mapping[str, Any]:
 def compare(criterion: Criterion, answer: Mapping[str, Any], index: int) -> tuple[Status, str]:
     """Compare the bound with the interval, never with the point."""
     value, low, high = (_finite(answer.get(name)) for name in ("value", "low", "high"))
-    n = answer.get("n")
-    if value is None or low is None or high is None or not isinstance(n, int) or n <= 0:
+    n = whole(answer.get("n"))
+    if value is None or low is None or high is None or n is None or n <= 0:
         why = answer.get("reason") or "it is not a finite number with an interval"
         return Status.UNKNOWN, f"{criterion.asks} is unknown in entry {index}: {why}"
     if not low <= value <= high:

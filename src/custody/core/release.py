@@ -14,7 +14,7 @@ from typing import Any
 from custody.core import predicates as kinds
 from custody.core.decision import Decision, Ruling, Status
 from custody.core.evidence import Evidence, Record
-from custody.core.gate import Criterion, criteria_of, judge_criterion
+from custody.core.gate import Criterion, criteria_of, judge_criterion, whole
 from custody.core.seed import derive_seed
 from custody.core.subject import use_case_subject
 
@@ -60,9 +60,12 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
         rulings.append(ruling)
     rulings.append(_approvals(record, policy, model, seal, trainers))
     expiries += _risk_expiries(record, use_case)
-    days, now = policy.get("go_days"), _time(at)
-    if isinstance(days, int) and now is not None:
-        expiries.append((now + timedelta(days=days)).isoformat())
+    days, now = whole(policy.get("go_days")), _time(at)
+    if days is not None and now is not None:
+        try:
+            expiries.append((now + timedelta(days=days)).isoformat())
+        except OverflowError:
+            expiries.append(at)
     assurance = "solo" if policy.get("solo") else "separated"
     return Decision(
         model,
@@ -109,7 +112,9 @@ def _chain(record: Record, model: str, use_case: str) -> tuple[Evidence, Evidenc
 
 
 def _inputs(start: Evidence) -> list[tuple[str, str]]:
-    return sorted((str(item.get("name")), str(item.get("sha256"))) for item in start.predicate["inputs"])
+    """Return (name, sha256) of the declared data; what is not an object is data nobody registered."""
+    objects = [item if isinstance(item, Mapping) else {} for item in start.predicate["inputs"]]
+    return sorted((str(item.get("name")), str(item.get("sha256"))) for item in objects)
 
 
 def _sourcing(record: Record, use_case: str, seal: Evidence) -> Ruling:
@@ -157,8 +162,8 @@ def _sealed_before_training(record: Record, start: Evidence, seal: Evidence, inp
     rule = "process.sealed_before_training"
     entries = (seal.index, start.index)
     checkpoint = start.predicate["checkpoint"]
-    size, root = checkpoint.get("size"), checkpoint.get("root")
-    if not isinstance(size, int) or not seal.index < size <= start.index:
+    size, root = whole(checkpoint.get("size")), checkpoint.get("root")
+    if size is None or not seal.index < size <= start.index:
         return Ruling(rule, NOT_MET, "the run's checkpoint does not lie between the seal and the start", entries)
     if not isinstance(root, str) or record.roots.get(size) != root:
         return Ruling(rule, NOT_MET, "the run's checkpoint is not one of this ledger", entries)
@@ -192,10 +197,10 @@ def _budget(record: Record, seal: Evidence) -> Ruling:
     entries = tuple(sorted([*openings, *attempts]))
     limits = seal.predicate["criteria"]
     for what, count, limit in (
-        ("held-out openings", len(openings), limits.get("max_openings")),
-        ("training attempts", len(attempts), limits.get("max_attempts")),
+        ("held-out openings", len(openings), whole(limits.get("max_openings"))),
+        ("training attempts", len(attempts), whole(limits.get("max_attempts"))),
     ):
-        if not isinstance(limit, int) or count > limit:
+        if limit is None or count > limit:
             return Ruling("process.budget", UNKNOWN, f"exhausted: {count} {what}, sealed budget {limit}", entries)
     return Ruling(
         "process.budget", MET, f"{len(openings)} openings and {len(attempts)} attempts are within budget", entries
@@ -229,7 +234,7 @@ def _data(record: Record, policy: Mapping[str, Any], inputs: list[tuple[str, str
             return Ruling("process.data", UNKNOWN, f"{name} is not a registered dataset", tuple(entries))
         found = records[-1]
         entries.append(found.index)
-        if found.predicate["trust"] not in policy.get("trust", []):
+        if found.predicate["trust"] not in _listed(policy, "trust"):
             reason = f"{name} comes from a source of trust level {found.predicate['trust']!r}"
             return Ruling("process.data", NOT_MET, reason, tuple(entries))
         expires = found.predicate.get("source_expires")
@@ -281,7 +286,8 @@ def _waivers(
     makers: set[str],
 ) -> tuple[dict[str, Evidence], Ruling | None, list[str]]:
     """Return the waivers that count by criterion id, a ruling when there are too many, and their ends."""
-    waivable = {c.id for c in criteria if c.waivable and c.klass not in policy.get("never_waive", [])}
+    never = policy.get("never_waive", [])
+    waivable = {c.id for c in criteria if c.waivable and isinstance(never, list) and c.klass not in never}
     solo = bool(policy.get("solo"))
     found: dict[str, Evidence] = {}
     for entry in record.about(model, kinds.WAIVER):
@@ -293,7 +299,7 @@ def _waivers(
         if _too_long(entry.at, expires, at, policy.get("waiver_days")):
             continue
         found[criterion] = entry
-    if len(found) > int(policy.get("max_waivers", 0)):
+    if len(found) > (whole(policy.get("max_waivers")) or 0):
         entries = tuple(sorted(entry.index for entry in found.values()))
         return (
             {},
@@ -309,8 +315,8 @@ def _waivers(
 
 
 def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evidence, trainers: set[str]) -> Ruling:
-    needed = policy.get("approvals")
-    if not isinstance(needed, int) or needed < 1:
+    needed = whole(policy.get("approvals"))
+    if needed is None or needed < 1:
         return Ruling(
             "process.approvals", UNKNOWN, "the sealed policy does not say how many approvals are needed", (seal.index,)
         )
@@ -346,6 +352,11 @@ def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evid
     return Ruling("process.approvals", MET, f"{len(counted)} persons approved after the last result", entries)
 
 
+def _listed(policy: Mapping[str, Any], name: str) -> list[Any]:
+    found = policy.get(name)
+    return found if isinstance(found, list) else []
+
+
 def _time(text: str) -> datetime | None:
     """Read an ISO 8601 moment with a time zone; None when it is not one."""
     try:
@@ -368,7 +379,7 @@ def _expired(expires: str, at: str) -> bool:
 
 def _too_long(made: str, expires: str, at: str, days: object) -> bool:
     """Tell whether a waiver made at `made` runs longer than allowed, or was made in the future."""
-    start, end, now = _time(made), _time(expires), _time(at)
-    if start is None or end is None or now is None or not isinstance(days, int):
+    start, end, now, most = _time(made), _time(expires), _time(at), whole(days)
+    if start is None or end is None or now is None or most is None:
         return True
-    return start > now or end - start > timedelta(days=days)
+    return start > now or (end - start) / timedelta(days=1) > most
