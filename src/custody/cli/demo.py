@@ -11,7 +11,8 @@ import click
 from custody.cli.app import App, face
 
 if TYPE_CHECKING:
-    from custody.demo.stage import Outcome, Performance
+    from custody.demo.attacks import Attack, Catch
+    from custody.demo.stage import Performance
 
 MARKER = ".custody-demo"
 
@@ -82,12 +83,12 @@ def _perform(app: App, folder: Path, seed: int, only: tuple[str, ...]) -> Perfor
         task = progress.add_task("attacks caught", total=total)
 
         def tell(stage: str, sentence: str) -> None:
-            progress.console.print(f"  [cyan]{stage:<13}[/] {_plain(sentence)}")
+            progress.console.print(f"  [cyan]{stage:<13}[/] {_plain(sentence)}", soft_wrap=True)
 
-        def caught(outcome: Outcome) -> None:
-            row = outcome.row
-            mark = "[green]caught[/]" if row.caught else "[red]MISSED[/]"
-            progress.console.print(f"  {mark:<13}        {row.name}: {_plain(row.reason)[:150]}")
+        def caught(attack: Attack, catch: Catch) -> None:
+            mark = "[green]  caught[/]" if catch.caught else "[red]  MISSED[/]"
+            told = _plain(catch.reason)[:110]
+            progress.console.print(f"  {mark}      {attack.name}: [dim]{told}[/]", soft_wrap=True)
             progress.advance(task)
 
         return perform(folder.resolve(), seed=seed, only=only, tell=tell, caught=caught)
@@ -118,28 +119,23 @@ def _close(app: App, folder: Path, performance: Performance) -> None:
 
 
 def _table(performance: Performance) -> None:
+    """Print one block for each attack: what was planted, what caught it, what to do next."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Every planted fault, and what caught it", title_justify="left", show_lines=False)
-    for name, options in (
-        ("fault", {"no_wrap": True}),
-        ("caught by", {}),
-        ("evidence", {"ratio": 1}),
-        ("entry", {"justify": "right"}),
-        ("exit", {"justify": "right"}),
-        ("without it", {}),
-        ("next", {"ratio": 1}),
-    ):
-        table.add_column(name, **options)
+    table = Table(title="Every planted fault, and what caught it", title_justify="left", show_lines=True, expand=True)
+    table.add_column("planted", ratio=2)
+    table.add_column("caught by, with the evidence, and what to do next", ratio=4)
+    table.add_column("entry", justify="right")
+    table.add_column("exit", justify="right")
+    table.add_column("without it")
     for outcome in performance.outcomes:
         row = outcome.row
-        caught_by = _plain(row.caught_by) if row.caught else "[red]MISSED[/]"
+        caught_by = f"[green]{_plain(row.caught_by)}[/]" if row.caught else "[red]MISSED[/]"
         entry = "-" if row.entry is None else str(row.entry)
         silent = "silent" if row.clean_silent else "[red]FALSE ALARM[/]"
-        table.add_row(
-            row.name, caught_by, _plain(row.reason)[:110], entry, str(row.exit_code), silent, _plain(row.next_command)
-        )
+        evidence = f"{caught_by}\n{_plain(row.reason)[:160]}\n[dim]next: {_plain(row.next_command)}[/]"
+        table.add_row(f"[bold]{row.name}[/]\n[dim]{row.story}[/]", evidence, entry, str(row.exit_code), silent)
     Console().print(table)
 
 

