@@ -15,6 +15,7 @@ from typing import Any
 
 from custody_verify.audit import Audit, Model, audit
 from custody_verify.ledger import MAX_BUNDLE, MAX_TRUST, History, read_bundle, read_file, read_trust
+from custody_verify.rules import read_time
 from custody_verify.strict import Refused, Unreadable
 
 EXITS = {"GO": 0, "NO-GO": 1, "UNREADABLE": 2, "UNKNOWN": 3, "INCONCLUSIVE": 3, "REFUSED": 4}
@@ -25,10 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         report = _verify(asked)
-    except Refused as error:
-        report = {"answer": "REFUSED", "reasons": [str(error)]}
-    except Unreadable as error:
-        report = {"answer": "UNREADABLE", "reasons": [str(error)]}
+    except (Refused, Unreadable) as error:
+        report = {"answer": type(error).__name__.upper(), "reasons": [str(error)]}
     report["exit"] = EXITS[report["answer"]]
     _print(report, as_json=asked.json)
     return int(report["exit"])
@@ -65,20 +64,14 @@ def _verify(asked: argparse.Namespace) -> dict[str, Any]:
     freshness = _freshness(history, int(seen[1]), seen[2]) if seen else "freshness unproven: give --seen SIZE:ROOT"
     found = audit(history, people, at)  # (6) to (8)
     size = len(history.entries)
-    return {
-        **_answer(found, asked.model),
-        "origin": trust.origin,
-        "entries": size,
-        "root": history.tree.root(size),
-        "at": at,
-        "freshness": freshness,
-        "decisions": [
-            {"entry": entry.index, "model": entry.about, "verdict": judged.verdict, "outcome": judged.outcome}
-            for entry, judged in found.decisions
-        ],
-        "models": [_model(model) for model in found.models.values()],
-        "notes": found.notes,
-    }
+    report = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "at": at}
+    decisions = [
+        {"entry": entry.index, "model": entry.about, "verdict": judged.verdict, "outcome": judged.outcome}
+        for entry, judged in found.decisions
+    ]
+    models = [_model(model) for model in found.models.values()]
+    report |= {"freshness": freshness, "decisions": decisions, "models": models, "notes": found.notes}
+    return _answer(found, asked.model) | report
 
 
 def _answer(found: Audit, wanted: str) -> dict[str, Any]:
@@ -111,12 +104,9 @@ def _freshness(history: History, size: int, root: str) -> str:
 def _moment(text: str) -> str:
     if not text:
         return datetime.now(UTC).replace(microsecond=0).isoformat()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Unreadable("--at must be a moment in ISO 8601, such as 2026-07-01T12:00:00+00:00") from None
-    if moment.tzinfo is None:
-        raise Unreadable("--at needs a time zone, such as +00:00")
+    moment = read_time(text)
+    if moment is None:
+        raise Unreadable("--at must be a moment with a time zone, such as 2026-07-01T12:00:00+00:00")
     return moment.isoformat()
 
 

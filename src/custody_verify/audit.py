@@ -58,7 +58,7 @@ def _recompute(history: History, entry: Entry) -> Judgement:
     said = entry.said
     if not 0 < said["size"] <= entry.index:
         raise Refused("does not say what it was based on")
-    judgement = decide(Past(history, said["size"]), entry.about, said["use_case"], entry.at)
+    judgement = decide(Past(history, said["size"]), entry.about, said["use_case"], said["at"])
     if said["verdict"] != judgement.verdict:
         reasons = "; ".join(f"{ruling.id}: {ruling.reason}" for ruling in _against(judgement)[:3]) or "all is met"
         raise Refused(f"says {said['verdict'][:20]}; the record gives {judgement.verdict} ({reasons})")
@@ -70,7 +70,7 @@ def _recompute(history: History, entry: Entry) -> Judgement:
             given = getattr(judgement, name)
             raise Refused(f"has the {name} {str(said.get(name))[:70]!r}; the record gives {given!r}")
     if judgement.verdict == "GO" and said["size"] < entry.index:
-        later = decide(Past(history, entry.index), entry.about, said["use_case"], entry.at).verdict
+        later = decide(Past(history, entry.index), entry.about, said["use_case"], said["at"]).verdict
         if later != "GO":
             raise Refused(f"left out entries {said['size']} to {entry.index - 1}; with them the record gives {later}")
     return judgement

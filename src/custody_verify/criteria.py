@@ -73,32 +73,20 @@ def read_criteria(document: dict[str, Any]) -> list[Criterion]:
 
 def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
     """Where the measure is taken: one place, or every combination of up to `depth` of the columns in `by`."""
-    by = item.get("by")
-    if not by:
-        at = item.get("at", {})
-        if not isinstance(at, dict):
-            raise ValueError("'at' is not an object")
-        if room < 1:
-            raise ValueError(f"more than {MAX_CRITERIA} criteria")
+    by, depth, at = item.get("by"), whole(item.get("depth")), item.get("at", {})
+    if not by and isinstance(at, dict) and room > 0:
         return [at]
-    depth = whole(item.get("depth"))
     if not isinstance(by, list) or not all(isinstance(name, str) for name in by) or depth is None or depth < 1:
-        raise ValueError("'by' and 'depth' do not name groups")
-    depth = min(depth, len(by))
-    if sum(math.comb(len(by), size) for size in range(1, depth + 1)) > room:
-        raise ValueError(f"more than {MAX_CRITERIA} criteria")
-    names = sorted(by)
-    return [
-        {"by": "*".join(chosen)}
-        for size in range(1, depth + 1)
-        for chosen in itertools.combinations(names, size)
-    ]  # fmt: skip
+        raise ValueError("it is not said where a criterion is measured")
+    sizes = range(1, min(depth, len(by)) + 1)
+    if sum(math.comb(len(by), size) for size in sizes) > room:
+        raise ValueError(f"there are more than {MAX_CRITERIA} criteria")
+    return [{"by": "*".join(chosen)} for size in sizes for chosen in itertools.combinations(sorted(by), size)]
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if fits else None  # type: ignore[arg-type]
 
 
 def judge(criterion: Criterion, past: Past, subjects: list[str], seal: Entry, finished: int) -> Ruling:

@@ -22,7 +22,6 @@ SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 
 Affine = tuple[int, int]
 Jacobian = tuple[int, int, int]
-Table = list[list[Affine]]
 ZERO: Jacobian = (1, 1, 0)
 
 
@@ -59,11 +58,8 @@ def verify_p256(point: Affine, signature: bytes, message: bytes) -> bool:
             factor >>= 4  # noqa: PLW2901
             if digit:
                 total = _add(total, row[digit - 1])
-    x, _, z = total
-    if z == 0:
-        return False
-    zz = z * z % P
-    return (r * zz - x) % P == 0 or (r + N < P and ((r + N) * zz - x) % P == 0)
+    x, zz = total[0], total[2] * total[2] % P
+    return zz != 0 and ((r * zz - x) % P == 0 or (r + N < P and ((r + N) * zz - x) % P == 0))
 
 
 def _read_der(raw: bytes) -> tuple[int, int] | None:
@@ -83,14 +79,14 @@ def _read_der(raw: bytes) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=256)
-def _table(point: Affine) -> Table:
+def _table(point: Affine) -> list[list[Affine]]:
     """Return rows i of the points d * 16^i * point, for d from 1 to 15."""
     bases: list[Jacobian] = []
     power: Jacobian = (*point, 1)
-    for _ in range(64):
-        bases.append(power)
-        for _ in range(4):
-            power = _double(power)
+    for bit in range(256):
+        if bit % 4 == 0:
+            bases.append(power)
+        power = _double(power)
     multiples: list[Jacobian] = []
     for base in _to_affine(bases):
         multiple: Jacobian = (*base, 1)
@@ -148,6 +144,9 @@ L = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, -1, Q) % Q
 Point = tuple[int, int, int, int]
 _NEUTRAL: Point = (0, 1, 1, 0)
+_X = 15112221349535400772501151409588531511454012693041857206046113283949847762202
+_Y = 4 * pow(5, -1, Q) % Q
+_BASE: Point = (_X, _Y, 1, _X * _Y % Q)
 
 
 def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
@@ -160,10 +159,7 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     digest = hashlib.sha512(signature[:32] + public + message).digest()
     k = int.from_bytes(digest, "little") % L
     minus: Point = (Q - key[0], key[1], key[2], Q - key[3])
-    base = _decode((4 * pow(5, -1, Q) % Q).to_bytes(32, "little"))
-    if base is None:
-        return False
-    x, y, z, _ = _sum(_times(s, base), _times(k, minus))
+    x, y, z, _ = _sum(_times(s, _BASE), _times(k, minus))
     inverse = pow(z, -1, Q)
     x, y = x * inverse % Q, y * inverse % Q
     return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]

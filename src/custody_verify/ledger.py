@@ -7,9 +7,7 @@ at that index and may say that kind of thing.
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,11 +45,6 @@ class Entry:
     actor: str = ""
     person: str = ""
     roles: frozenset[str] = frozenset()
-
-    @property
-    def at(self) -> str:
-        """Return the signer's clock: a claim."""
-        return str(self.said.get("at", ""))
 
 
 class Person(NamedTuple):
@@ -113,26 +106,18 @@ class Past:
     history: History
     size: int
 
-    @property
-    def root(self) -> str:
-        """Return the tree's root at that size."""
-        return self.history.tree.root(self.size)
-
     def about(self, sha256: str, kind: str) -> list[Entry]:
         """Return the statements of a kind about a subject, in order."""
-        return [e for e in self._until(self.history._subjects.get(sha256, [])) if e.kind == kind]
+        return [e for e in self.history._subjects.get(sha256, []) if e.index < self.size and e.kind == kind]
 
     def of_kind(self, kind: str) -> list[Entry]:
         """Return the statements of a kind, in order."""
-        return list(self._until(self.history._kinds.get(kind, [])))
+        return [e for e in self.history._kinds.get(kind, []) if e.index < self.size]
 
     def find(self, digest: object, kind: str) -> Entry | None:
         """Return the statement with that payload digest, if it is of that kind."""
         entry = self.history._digests.get(digest) if isinstance(digest, str) else None
         return entry if entry and entry.index < self.size and entry.kind == kind else None
-
-    def _until(self, entries: list[Entry]) -> Iterator[Entry]:
-        return takewhile(lambda entry: entry.index < self.size, entries)
 
 
 def read_file(path: Path, limit: int) -> bytes:

@@ -75,15 +75,15 @@ class Case(NamedTuple):
 
 def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     """Judge a model from the record as it stood."""
-    case = _case(past, model, use_case, at)
+    case, root = _case(past, model, use_case, at), past.history.tree.root(past.size)
     if isinstance(case, Ruling):
-        return Judgement(model, "", past.size, past.root, at, "separated", "", [case])
+        return Judgement(model, "", past.size, root, at, "separated", "", [case])
     seal = case.seal
     try:
         criteria = read_criteria(seal.said["criteria"])
     except ValueError as error:
         broken = Ruling("process.criteria", UNKNOWN, (seal.index,), f"the sealed criteria cannot be read: {error}")
-        return Judgement(model, seal.digest, past.size, past.root, at, "separated", "", [broken])
+        return Judgement(model, seal.digest, past.size, root, at, "separated", "", [broken])
     rulings = [Ruling(f"process{rule.__name__.replace('_', '.', 1)}", *rule(case)) for rule in _RULES]
     waivers = _waivers(case, criteria)
     most = whole(case.policy.get("max_waivers", 0)) or 0
@@ -103,7 +103,7 @@ def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     rulings.append(Ruling("process.approvals", *_approvals(case)))
     assurance = "solo" if case.policy.get("solo") else "separated"
     expires = _expires(case, waivers.values())
-    return Judgement(model, seal.digest, past.size, past.root, at, assurance, expires, rulings)
+    return Judgement(model, seal.digest, past.size, root, at, assurance, expires, rulings)
 
 
 def _case(past: Past, model: str, use_case: str, at: str) -> Case | Ruling:
@@ -284,7 +284,7 @@ def _waivers(case: Case, criteria: list[Criterion]) -> dict[str, Entry]:
     waivable = {c.id for c in criteria if c.waivable and isinstance(never, list) and c.klass not in never}
     found: dict[str, Entry] = {}
     for entry in case.past.about(case.model, say.WAIVER):
-        made, ends, now = _time(entry.at), _time(entry.said["expires"]), _time(case.at)
+        made, ends, now = read_time(entry.said["at"]), read_time(entry.said["expires"]), read_time(case.at)
         if entry.said["use_case"] != case.use_case or entry.said["criterion"] not in waivable:
             continue
         if "approver" not in entry.roles or (entry.person in case.makers and not case.policy.get("solo")):
@@ -318,7 +318,7 @@ def _expires(case: Case, waivers: Iterable[Entry]) -> str:
     """Return the earliest end of what the judgement leans on: waivers, accepted risks, the age of a GO."""
     ends = [str(entry.said["expires"]) for entry in waivers]
     ends += [str(entry.said["expires"]) for entry in case.risks.values() if entry.said["status"] == "accepted"]
-    days, now = whole(case.policy.get("go_days")), _time(case.at)
+    days, now = whole(case.policy.get("go_days")), read_time(case.at)
     if days is not None and now is not None:
         try:
             ends.append((now + timedelta(days=days)).isoformat())
@@ -327,7 +327,7 @@ def _expires(case: Case, waivers: Iterable[Entry]) -> str:
     return min(ends, default="")
 
 
-def _time(text: object) -> datetime | None:
+def read_time(text: object) -> datetime | None:
     """Read an ISO 8601 moment with a time zone."""
     try:
         moment = datetime.fromisoformat(str(text))
@@ -337,7 +337,7 @@ def _time(text: object) -> datetime | None:
 
 
 def _expired(expires: object, at: str) -> bool:
-    end, now = _time(expires), _time(at)
+    end, now = read_time(expires), read_time(at)
     return end is None or now is None or end <= now
 
 

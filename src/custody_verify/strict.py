@@ -46,8 +46,7 @@ def read_json(raw: bytes, what: str, limit: int) -> Any:
 
 def canonical(value: Any) -> bytes:
     """Write JSON the way digests are taken over it: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return text.encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
 
 
 def read_base64(text: Any, what: str) -> bytes:

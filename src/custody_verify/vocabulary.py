@@ -23,48 +23,38 @@ _ROLES = """owner security_manager data_engineer data_scientist ml_engineer vali
 auditor operator custodian"""
 ROLES = frozenset(_ROLES.split())
 
-_TYPES = {"s": str, "l": list, "d": dict, "b": bool}
-
-# kind: roles that may say it; fields as name:type with s text, i whole number, l list, d object,
-# b true or false, n text or null. Every kind but the provenance also has the text `at`.
+_TYPES = {"s": str, "l": list, "d": dict, "b": bool, "n": str | None}
+_DECIDERS = "validator approver compliance_officer ml_engineer custodian"
+# Each kind: the roles that may say it, and its fields as names:type with s text, i whole number, l list,
+# d object, b true or false, n text or null. Every kind but the provenance also has the text `at`.
 _LANGUAGE = {
-    ENROLMENT: ("owner", "name:s person:s roles:l key:s keyid:s status:s"),
-    USE_CASE: ("owner", "use_case:s tier:s purpose:s solo:b"),
-    SOURCING: ("security_manager approver", "use_case:s chosen:s options:d weights:d flips:l reason:s"),
-    RISK: ("security_manager approver", "use_case:s risk:s title:s status:s reason:s expires:n"),
-    DATASET: (
-        "data_engineer",
-        "name:s files:l blocks:l purpose:s source:s owner:s licence:s trust:s rows:i columns:d schema:l",
-    ),
+    ENROLMENT: ("owner", "name/person/key/keyid/status:s roles:l"),
+    USE_CASE: ("owner", "use_case/tier/purpose:s solo:b"),
+    SOURCING: ("security_manager approver", "use_case/chosen/reason:s options/weights:d flips:l"),
+    RISK: ("security_manager approver", "use_case/risk/title/status/reason:s expires:n"),
+    DATASET: ("data_engineer", "name/purpose/source/owner/licence/trust:s files/blocks/schema:l rows:i columns:d"),
     RESULT: (
         "data_engineer validator ml_engineer operator",
-        "check:s stage:s evaluator:s measures:l findings:l details:d inputs:d",
+        "check/stage/evaluator:s measures/findings:l details/inputs:d",
     ),
-    SEAL: ("data_scientist", "use_case:s criteria:d criteria_sha256:s policy:d held_out:d evaluator:s"),
+    SEAL: ("data_scientist", "use_case/criteria_sha256/evaluator:s criteria/policy/held_out:d"),
     START: (
         "ml_engineer",
-        "run:s use_case:s seal:s checkpoint:d seed:i command:l out:s inputs:l code:d parameters:d environment:d "
-        "isolation:d",
+        "run/use_case/seal/out:s checkpoint/code/parameters/environment/isolation:d seed:i command/inputs:l",
     ),
-    ABORT: ("ml_engineer", "run:s start:s reason:s exit_code:i"),
-    FINISH: ("ml_engineer", "buildDefinition:d runDetails:d"),
-    REPRODUCTION: ("validator ml_engineer", "run:s verdict:s cause:s isolation:d"),
-    OPENING: ("validator", "held_out:s model:s seal:s purpose:s"),
-    APPROVAL: ("approver compliance_officer", "use_case:s verdict:s reason:s"),
-    WAIVER: ("approver", "use_case:s criterion:s reason:s control:s expires:s"),
-    DECISION: (
-        "validator approver compliance_officer ml_engineer custodian",
-        "use_case:s verdict:s rulings:l outcome:s seal:s size:i root:s assurance:s",
-    ),
-    ADMISSION: (
-        "validator approver compliance_officer ml_engineer custodian",
-        "use_case:s environment:s decision:s expires:s",
-    ),
-    DEPLOYMENT: ("operator", "use_case:s environment:s admission:s copies:l"),
-    PREDICTIONS: ("operator", "segment:s count:i root:s model:s environment:s"),
-    INCIDENT: ("operator security_manager validator", "incident:s type:s status:s reason:s affected:l"),
-    RETIREMENT: ("operator", "use_case:s reason:s key_commitment:s ciphertexts:d canary:d copies:d"),
-    DENIAL: ("custodian", "actor:s person:s action:s reason:s"),
+    ABORT: ("ml_engineer", "run/start/reason:s exit_code:i"),
+    FINISH: ("ml_engineer", "buildDefinition/runDetails:d"),
+    REPRODUCTION: ("validator ml_engineer", "run/verdict/cause:s isolation:d"),
+    OPENING: ("validator", "held_out/model/seal/purpose:s"),
+    APPROVAL: ("approver compliance_officer", "use_case/verdict/reason:s"),
+    WAIVER: ("approver", "use_case/criterion/reason/control/expires:s"),
+    DECISION: (_DECIDERS, "use_case/verdict/outcome/seal/root/assurance:s rulings:l size:i"),
+    ADMISSION: (_DECIDERS, "use_case/environment/decision/expires:s"),
+    DEPLOYMENT: ("operator", "use_case/environment/admission:s copies:l"),
+    PREDICTIONS: ("operator", "segment/root/model/environment:s count:i"),
+    INCIDENT: ("operator security_manager validator", "incident/type/status/reason:s affected:l"),
+    RETIREMENT: ("operator", "use_case/reason/key_commitment:s ciphertexts/canary/copies:d"),
+    DENIAL: ("custodian", "actor/person/action/reason:s"),
 }
 
 
@@ -77,20 +67,14 @@ def check_fields(kind: str, said: dict[str, Any]) -> None:
     """Raise `Refused` unless the statement is of a known kind and has every field, rightly typed."""
     if kind not in _LANGUAGE:
         raise Refused(f"{kind[:80]!r} is not a known kind of statement")
-    fields = _LANGUAGE[kind][1].split()
-    for field in fields if kind == FINISH else [*fields, "at:s"]:
-        name, _, letter = field.partition(":")
-        if name not in said:
-            raise Refused(f"{short(kind)} lacks {name!r}")
-        value = said[name]
-        if letter == "i":
-            fits = whole(value) is not None
-        elif letter == "n":
-            fits = value is None or isinstance(value, str)
-        else:
-            fits = isinstance(value, _TYPES[letter])
-        if not fits:
-            raise Refused(f"{short(kind)}: {name!r} has the wrong type ({type(value).__name__})")
+    fields = _LANGUAGE[kind][1] + ("" if kind == FINISH else " at:s")
+    for group in fields.split():
+        names, _, letter = group.partition(":")
+        for name in names.split("/"):
+            value = said.get(name)
+            fits = whole(value) is not None if letter == "i" else isinstance(value, _TYPES[letter])
+            if name not in said or not fits:
+                raise Refused(f"{short(kind)} lacks {name!r}, or it has the wrong type")
 
 
 def may_say(roles: frozenset[str], kind: str) -> bool:
