@@ -291,3 +291,46 @@ def test_harmless_neighbours_of_exhibits_stay_silent(tmp_path: Path) -> None:
     for name, content in harmless.items():
         result = scanned(tmp_path, content, name)
         assert [finding.what for finding in result.findings] == [], name
+
+
+# -- guards that other guards would cover ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\x80\x02" + payloads.name("numpy", "ndarray") + b"K\x05\x85\x81.", "makes an instance of numpy.ndarray"),
+        (b"\x80\x02" + payloads.call("sklearn.svm._classes", "SVC") + b".", "calls sklearn.svm._classes.SVC"),
+        (
+            b"\x80\x02" + payloads.call("datetime", "date", b"C\x04\x07\xe8\x01\x01") + b"K\x01a.",
+            "puts items into datetime.date",
+        ),
+        (b"\x80\x02Vid\nQ.", "persistent id"),
+        (gzip.compress(pickle.dumps(list(range(9))))[:-12], "cut short"),
+        (payloads.PRINT + payloads.make_zip({"a.txt": b"x"}), "pickle and a zip archive at once"),
+        (payloads.tar_polyglot(), "pickle and a tar archive at once"),
+    ],
+)
+def test_each_guard_speaks_for_itself(content: bytes, says: str, tmp_path: Path) -> None:
+    assert says in words(list(scanned(tmp_path, content).findings), "critical")
+
+
+def test_a_partial_of_a_partial_is_undetermined(tmp_path: Path) -> None:
+    inner = payloads.call("functools", "partial", payloads.name("numpy", "absolute"))
+    outer = b"\x80\x02" + inner + b"(" + inner + b")}Ntb."
+    assert "wraps something undetermined" in words(list(scanned(tmp_path, outer).findings), "critical")
+    plain = b"\x80\x02" + inner + b"(" + payloads.name("numpy", "absolute") + b")}Ntb."
+    assert list(scanned(tmp_path, plain).findings) == []
+
+
+def test_an_oversized_header_is_refused_although_the_file_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((150_000_000).to_bytes(8, "little") + b"{")
+    os.truncate(path, 200_000_000)
+    result = scan_files({"model.safetensors": path})
+    assert "the limit is 100000000" in words(list(result.findings), "critical")
+
+
+def test_one_name_in_two_streams_is_one_finding(tmp_path: Path) -> None:
+    stream = b"\x80\x02" + payloads.GETCWD + b"."
+    assert value(scanned(tmp_path, stream + stream), "critical_findings") == 1
