@@ -297,7 +297,7 @@ def drifted_month(project: Project) -> Catch:
     words = ["data", "register", "march", "live/2026-03.csv", "--purpose", "live", *ORIGIN]
     project.must("register march", *words, who="petra")
     step = project.custody("watch", "drift", "march", who="otto")
-    return _ruling(step, "R1", 1)
+    return _ruling(step, "runtime.drift", 1)
 
 
 def revived(project: Project) -> Catch:
