@@ -10,7 +10,7 @@ from typing import NamedTuple
 from custody_verify import vocabulary as say
 from custody_verify.criteria import INCONCLUSIVE, NOT_MET, UNKNOWN, WAIVED, Ruling
 from custody_verify.ledger import Entry, History, Past, Person
-from custody_verify.rules import Judgement, decide, incidents_of
+from custody_verify.rules import Judgement, decide, incidents_of, is_open
 from custody_verify.strict import Refused
 
 _AGAINST = (NOT_MET, UNKNOWN, INCONCLUSIVE)
@@ -113,8 +113,8 @@ def _standing(past: Past, decision: Entry, judgement: Judgement, at: str) -> lis
         found += [f"today {ruling.id} is {ruling.status}: {ruling.reason}" for ruling in _against(today)]
     retired = past.about(decision.about, say.RETIREMENT)
     found += [f"retired in entry {entry.index}" for entry in retired[:1]]
-    for name, entry in sorted(incidents_of(past, [decision.about]).items()):
-        if entry.said["status"] != "closed":
+    for (name, _), entry in sorted(incidents_of(past, [decision.about]).items()):
+        if is_open(entry):
             found.append(f"incident {name} ({entry.said['type']}) is open, entry {entry.index}")
     return found
 

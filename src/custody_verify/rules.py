@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from custody_verify import vocabulary as say
@@ -259,17 +259,22 @@ def _separation(case: Case) -> Found:
     return MET, entries, "author, trainer and validator are different persons"
 
 
-def incidents_of(past: Past, subjects: Iterable[str]) -> dict[str, Entry]:
-    """Return the newest statement of each incident about the subjects."""
-    return {str(e.said["incident"]): e for subject in subjects for e in past.about(subject, say.INCIDENT)}
+def incidents_of(past: Past, subjects: Iterable[str]) -> dict[tuple[str, str], Entry]:
+    """Return the newest statement of each incident about each of the subjects."""
+    return {(e.said["incident"], about): e for about in subjects for e in past.about(about, say.INCIDENT)}
+
+
+def is_open(incident: Entry) -> bool:
+    """Tell whether an incident goes on: only a security manager ends it."""
+    return incident.said["status"] != "closed" or "security_manager" not in incident.roles
 
 
 def _standing(case: Case) -> Found:
     if retired := case.past.about(case.model, say.RETIREMENT):
         return NOT_MET, (retired[0].index,), "the model is retired"
     latest = incidents_of(case.past, [case.model, *(sha256 for _, sha256 in case.inputs)])
-    for name, entry in sorted(latest.items()):
-        if entry.said["status"] != "closed":
+    for (name, _), entry in sorted(latest.items()):
+        if is_open(entry):
             return NOT_MET, (entry.index,), f"incident {name} ({entry.said['type']}) is open"
     return MET, tuple(e.index for e in latest.values()), "no open incident, not retired"
 
@@ -324,7 +329,7 @@ def _expires(case: Case, waivers: Iterable[Entry]) -> str:
             ends.append((now + timedelta(days=days)).isoformat())
         except OverflowError:
             ends.append(case.at)
-    return min(ends, default="")
+    return min(ends, default="", key=lambda end: read_time(end) or datetime.min.replace(tzinfo=UTC))
 
 
 def read_time(text: object) -> datetime | None:
