@@ -371,7 +371,9 @@ def reproduce(
                 if differences
                 else "nothing that was recorded differs: the training is not deterministic"
             )
-            verdict = _within(workshop, finish.subject, out, tolerance, limit) or verdict
+            # How far two models lie apart is measured on the recorded data, which then has to be there.
+            if not any(found.startswith("data: ") for found in differences):
+                verdict = _within(workshop, finish.subject, out, tolerance, limit) or verdict
     finally:
         shutil.rmtree(out, ignore_errors=True)
         _discard(workshop.staging / again)
