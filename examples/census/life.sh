@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The life of a census model under custody, by ordinary commands, up to the gate's answer.
+# The whole life of a census model under custody, by ordinary commands: it ends with NO-GO and retirement.
 #
 #   examples/census/life.sh DATA [FOLDER]
 #
@@ -18,6 +18,8 @@ mkdir -p "$folder/data"
 cd "$folder"
 cp "$data/adult_train.csv" "$data/adult_test.csv" data/
 cp "$here/train.py" "$here/criteria.toml" .
+command -v custody >/dev/null || PATH="$here/../../.venv/bin:$PATH" # the one ./x has made
+command -v custody >/dev/null || { echo "custody is not installed; ./x demo sets it up" >&2; exit 2; }
 say() { printf '\n$ custody %s\n' "$*"; custody "$@"; }
 
 # People: nobody judges their own work.
@@ -52,4 +54,21 @@ say run --as theo -- python train.py
 
 # Validation opens the held-out set once; it exits 1 because a promise is proven broken.
 say validate --as vera || true
-say gate decide --as amir
+verdict=0
+say gate decide --env production --as amir || verdict=$?
+
+# Nothing gets round the answer: there is no admission, so there is no deployment.
+say init person otto --role operator --as olga
+say deploy --env production --as otto || true
+
+# One file for a stranger, re-checked by a program that shares no code with Custody.
+say audit export -o bundle.json
+say audit trust-root -o trust.json
+say audit report -o report.html
+printf '\n$ python -m custody_verify bundle bundle.json --trust trust.json\n'
+python -m custody_verify bundle bundle.json --trust trust.json || true
+
+# The model is of no use, so it is destroyed, with a certificate.
+say retire --reason "unfair beyond the sealed tolerance" --yes --certificate retirement.json --as otto
+say status
+exit "$verdict"

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from custody.core import predicates as kinds
 from custody.core.access import GRANTS, Action
 from custody.core.actor import Actor
+from custody.core.decision import Ruling, Status
 from custody.core.evidence import Evidence, Record
+from custody.core.release import decide
 from custody.core.stage import Stage
 from custody.core.subject import use_case_subject
 from custody.records.datasets import datasets
@@ -48,13 +50,15 @@ class Standing:
     steps: Sequence[Step]
 
 
-def standing(record: Record, use_case: str, actors: Sequence[Actor]) -> Standing:
-    """Read the newest model's life, or what is missing before there is one."""
+def standing(record: Record, use_case: str, actors: Sequence[Actor], at: str) -> Standing:
+    """Read the newest model's life at the moment `at`, or what is missing before there is one."""
     opened = record.latest(kinds.USE_CASE, use_case=use_case)
     finishes = models(record, use_case)
     finish = finishes[-1] if finishes else None
     chain = chain_of(record, finish) if finish else None
     view = _View(record, use_case, finish, chain, actors)
+    if finish is not None:
+        view.rulings = decide(record, finish.subject.sha256, use_case, at).rulings
     stages = [
         view.sourcing(),
         view.data(),
@@ -87,6 +91,7 @@ class _View:
         self.record, self.use_case, self.finish, self.chain, self.actors = record, use_case, finish, chain, actors
         self.about = record.about(use_case_subject(use_case).sha256)
         self.steps: list[Step] = []
+        self.rulings: Sequence[Ruling] = ()
 
     def _of(self, kind: str) -> list[Evidence]:
         return [entry for entry in self.about if entry.kind == kind]
@@ -189,7 +194,15 @@ class _View:
                 self._step(Action.VALIDATE, "custody validate", f"model {self.finish.subject.short} was never measured")
             return StageState(Stage.VALIDATION, "unknown", "not measured")
         entries = tuple(entry.index for entry in results)
-        return StageState(Stage.VALIDATION, "met", f"{len(results)} checks by {results[-1].person}", entries)
+        sentence = f"{len(results)} checks by {results[-1].person}"
+        criteria = [ruling for ruling in self.rulings if not ruling.id.startswith("process.")]
+        for status in (Status.NOT_MET, Status.UNKNOWN, Status.INCONCLUSIVE):
+            against = [ruling.id for ruling in criteria if ruling.status is status]
+            if against:
+                state = "not_met" if status is Status.NOT_MET else "unknown"
+                word = str(status).replace("_", " ")
+                return StageState(Stage.VALIDATION, state, f"{sentence}; {word}: {', '.join(against[:4])}", entries)
+        return StageState(Stage.VALIDATION, "met", f"{sentence}; {len(criteria)} criteria hold", entries)
 
     def release(self) -> StageState:
         decisions = self._on_model(kinds.DECISION)

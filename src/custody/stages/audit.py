@@ -27,7 +27,7 @@ def passport(desk: Desk, use_case: str, name: str = "") -> Report:
     decisions = record.about(finish.subject.sha256, kinds.DECISION)
     decision = judge(record, finish.subject.sha256, use_case, desk.time())
     verdict = str(decisions[-1].predicate["verdict"]) if decisions else str(decision.verdict)
-    found = standing(record, use_case, list(desk.actors().actors.values()))
+    found = standing(record, use_case, list(desk.actors().actors.values()), desk.time())
     stages = [
         StageRow(state.stage.capitalize(), state.sentence, list(state.entries), state.state.replace("_", " "))
         for state in found.stages
