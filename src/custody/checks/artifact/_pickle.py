@@ -350,6 +350,10 @@ class Reading:
 
     def persistent(self, identity: Any) -> None:
         """Follow a persistent id: the loader decides what it means."""
+        if self.torch and isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
+            # Legacy torch puts a class together with its source text, which the loader only compares.
+            self.push(identity[1])
+            return
         if not (self.torch and isinstance(identity, tuple) and identity[:1] == ("storage",)):
             self.note(
                 "critical",

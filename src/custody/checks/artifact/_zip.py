@@ -230,7 +230,11 @@ def _content(
         probe(survey, content, where, depth + 1)  # raw numbers by context, whatever they look like
     elif torch is not None and entry.name == f"{torch}data.pkl":
         read_pickles(survey, content, where, depth + 1, torch=True, script=script)
-    elif torch is not None and script and entry.name.startswith((f"{torch}code/", f"{torch}constants")):
+    elif (
+        torch is not None
+        and script
+        and entry.name.startswith(tuple(torch + part for part in ("code/", "constants", "traced_inputs")))
+    ):
         if content.read(0, 1) == b"\x80":
             read_pickles(survey, content, where, depth + 1, torch=True, script=True)
     elif torch is None or entry.name.removeprefix(torch) not in (".data/serialization_id", "byteorder", "version"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import json
 import os
 import pickle
 import random
@@ -20,8 +21,9 @@ import scan_museum
 import scan_museum_files
 import scan_payloads as payloads
 
+from custody.checks.artifact import _allowlist, _streams
 from custody.checks.artifact._survey import Limits
-from custody.checks.artifact.scan import scan, scan_files
+from custody.checks.artifact.scan import names_used, scan, scan_files
 from custody.checks.target import Target, Unmeasurable
 from custody.core.measure import Finding, Result
 
@@ -328,9 +330,56 @@ def test_an_oversized_header_is_refused_although_the_file_holds_it(tmp_path: Pat
     path.write_bytes((150_000_000).to_bytes(8, "little") + b"{")
     os.truncate(path, 200_000_000)
     result = scan_files({"model.safetensors": path})
-    assert "the limit is 100000000" in words(list(result.findings), "critical")
+    assert "announces 150000000 bytes" in words(list(result.findings), "critical")
 
 
 def test_one_name_in_two_streams_is_one_finding(tmp_path: Path) -> None:
     stream = b"\x80\x02" + payloads.GETCWD + b"."
     assert value(scanned(tmp_path, stream + stream), "critical_findings") == 1
+
+
+# -- large streams, growing the allowlist --------------------------------------------------------------
+
+
+def test_streams_too_large_to_hold_are_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_streams, "KEPT", 1000)
+    model = [f"name {i}" for i in range(60_000)]
+    clean = gzip.compress(pickle.dumps(model))
+    assert [measure.value for measure in scanned(tmp_path, clean).measures] == [0, 0, 0]
+    both = gzip.compress(pickle.dumps(model) + payloads.PRINT)
+    assert "pickle imports builtins.print" in words(list(scanned(tmp_path, both).findings), "critical")
+    for cut in (clean[:-2000], clean[:5000] + b"\xff" * 50 + clean[5050:]):
+        assert value(scanned(tmp_path, cut), "critical_findings") > 0
+
+
+def test_the_allowlist_learns_from_trusted_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x02" + payloads.call("mylib.models", "Model") + b"}b.")
+    found = names_used(tmp_path / "model.pkl")
+    assert found == {("mylib.models", "Model", "v"), ("mylib.models", "Model", "c"), ("mylib.models", "Model", "b")}
+    monkeypatch.setattr(_allowlist, "_DATA", tmp_path / "list.json")
+    assert _allowlist.learn(found, "mylib 1.0") == 1
+    assert json.loads((tmp_path / "list.json").read_text()) == {
+        "origin": ["mylib 1.0"],
+        "names": {"mylib.models": {"Model": "bcv"}},
+    }
+
+
+def test_the_allowlist_holds_nothing_that_runs_code() -> None:
+    names = json.loads(Path(_allowlist.__file__).with_name("_allowlist.json").read_text())["names"]
+    tops = {module.split(".")[0] for module in names}
+    assert not tops & {
+        "os",
+        "posix",
+        "subprocess",
+        "sys",
+        "importlib",
+        "runpy",
+        "operator",
+        "types",
+        "pickle",
+        "__main__",
+    }
+    harmless = "bool bytearray bytes complex dict float frozenset getattr int list object range set slice str"
+    assert set(names["builtins"]) <= set(harmless.split())
+    assert set(names["functools"]) == {"partial"}
+    assert not {"memmap", "load", "fromfile", "loadtxt", "save"} & set(names["numpy"])
