@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from custody.checks.registry import Check, registry
+from custody.checks.registry import Check, evaluator_digest, registry
 from custody.checks.target import Predictor, Table, Target
 from custody.core import predicates as kinds
 from custody.core.access import Action
@@ -67,6 +67,7 @@ def validate(
     pen = desk.permit(actor, Action.VALIDATE, model.subject)
     chain, seal = sealed_chain_of(record, model)
     held_out = dataset(record, str(seal.predicate["held_out"]["name"]))
+    _same_evaluator(seal)
     _within_budget(record, seal)
     inputs = {
         "held_out": held_out.subject.sha256,
@@ -166,6 +167,16 @@ def _training_table(bench: Bench, record: Record, chain: Chain) -> Table:
         raise InvalidInput("the training datasets have different columns", hint="register them as one dataset")
     frame = pl.concat([table.frame for table in tables], how="vertical_relaxed")
     return Table(" + ".join(table.name for table in tables), frame, first.columns)
+
+
+def _same_evaluator(seal: Evidence) -> None:
+    """Refuse to spend an opening on results that the sealed gate would set aside."""
+    sealed, here = str(seal.predicate["evaluator"]), evaluator_digest()
+    if sealed != here:
+        raise OutOfOrder(
+            f"this Custody measures otherwise ({here[:12]}) than the one that sealed the criteria ({sealed[:12]})",
+            hint="validate with the version that sealed them; or seal again and train again: the set is still unopened",
+        )
 
 
 def _within_budget(record: Record, seal: Evidence) -> None:
