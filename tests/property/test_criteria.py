@@ -29,7 +29,7 @@ HEAD = 'custody = "criteria/1"\nuse_case = "x"\ntier = "low"\n[held_out]\ndatase
 SOUND = [
     '[[criterion]]\nid = "P1"\nclass = "performance"\nmeasure = "a.b.c"\nat_least = 0.8\nwhy = "w"\n',
     '[[criterion]]\nid = "F1"\nclass = "fairness"\nmeasure = "f.g.h"\nby = ["s", "t"]\nat_most = 0.1\nwhy = "w"\n',
-    '[[criterion]]\nid = "A1"\nclass = "security"\nmeasure = "r.e.s"\nat = { features = 1 }\nat_most = 0.5\nwhy = "w"\n',
+    '[[criterion]]\nid = "A1"\nclass = "data"\nmeasure = "r.e.s"\nat = { features = 1 }\nat_most = 0.5\nwhy = "w"\n',
 ]
 WORDS = [
     *("id", "class", "measure", "at_least", "at_most", "by", "depth", "at", "on", "why", "waivable", "tier"),
