@@ -119,6 +119,17 @@ def test_a_parquet_file_that_unpacks_beyond_the_limit_is_refused(monkeypatch: py
         read(raw, ".parquet")
 
 
+def test_a_reader_that_loses_a_row_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = parquet(pl.DataFrame({"a": [1, 2, 3]}))
+    for name in ("read_parquet", "read_csv"):
+        whole = getattr(pl, name)
+        monkeypatch.setattr(pl, name, lambda *args, whole=whole, **options: whole(*args, **options)[:-1])
+    with pytest.raises(InvalidInput, match="promises 3 rows and gives 2"):
+        read(raw, ".parquet")
+    with pytest.raises(InvalidInput, match="holds 2 records of 2 fields, but 1 rows"):
+        read(b"a,b\n1,2\n3,4\n")
+
+
 def test_nested_columns_are_refused_by_name() -> None:
     with pytest.raises(InvalidInput, match="column 'b' holds List"):
         read(parquet(pl.DataFrame({"a": [1], "b": [[1, 2]]})), ".parquet")

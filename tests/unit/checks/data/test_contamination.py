@@ -165,6 +165,23 @@ def test_near_duplicates_that_cannot_be_told_from_chance_are_unknown() -> None:
     assert any("were not looked for" in finding.what for finding in result.findings)
 
 
+def of_customers(rows: int, seed: int) -> pl.DataFrame:
+    """Rows of 4,000 customers in turn; eight columns are the customer's, eight change with every row."""
+    rng = np.random.default_rng(seed)
+    constant = np.random.default_rng(0).normal(0, 1, (4000, 8))[np.arange(rows) % 4000]
+    frame = {f"c{place}": constant[:, place] for place in range(8)}
+    return pl.DataFrame(frame | {f"x{place}": rng.normal(0, 1, rows) for place in range(8)})
+
+
+def test_rows_of_one_customer_are_not_copies_of_each_other() -> None:
+    train, held_out = of_customers(8000, 1), of_customers(1500, 2)
+    result, by = measured(train, held_out, Columns())
+    assert by["near_rate"].value == 0
+    assert result.details["near_share_of_equal_columns"] == 0.6
+    copies = train[:30].with_columns(pl.col("x0") + 1, pl.col("x1") + 1)
+    assert measured(train, pl.concat([copies, held_out[30:]]), Columns())[1]["near_rate"].value == 30 / 1500
+
+
 def test_entities_in_both_tables_are_counted() -> None:
     train, held_out = smooth(2000, 1), smooth(1000, 2)
     shared = held_out.with_columns(

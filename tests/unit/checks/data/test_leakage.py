@@ -139,7 +139,12 @@ def test_scaling_fitted_on_both_tables_is_seen_and_sound_scaling_is_not() -> Non
     own = train["income"]
     sound = [(table.with_columns((pl.col("income") - own.mean()) / own.std())) for table in (train, held_out)]
     assert [finding.where for finding in measured(*wrong)[0].findings] == ["columns 'income'"]
+    each = [
+        table.with_columns((pl.col("income") - pl.col("income").mean()) / pl.col("income").std(ddof=0))
+        for table in (train, held_out)
+    ]
     assert measured(*sound)[0].findings == []
+    assert measured(*each)[0].findings == []
 
 
 def test_entities_that_are_always_positive_are_counted() -> None:

@@ -143,7 +143,7 @@ def test_numbers_under_a_telephone_heading_are_telephone_numbers() -> None:
 
 def test_what_was_not_examined_makes_the_count_a_lower_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_VALUES", 100)
-    result = measured(pl.DataFrame({"mail": [f"u{number}@example.org" for number in range(1000)]}))
+    result = measured(pl.DataFrame({"call": [f"+49 30 901{number:04d}" for number in range(1000)]}))
     values = {measure.name: measure for measure in result.measures}["values_found"]
     assert values.value == values.low == 100
     assert values.high == 1000

@@ -27,6 +27,7 @@ def sound(seed: int = 1, rows: int = 3000) -> pl.DataFrame:
             "heat": rng.normal(3, 1, rows),
             "zero_mean": rng.normal(0, 1, rows),
             "visits": rng.poisson(2, rows),
+            "price": rng.choice([49, 199, 499, 999, 1299], rows),
             "town": rng.choice(["Aachen", "Bremen", "Chemnitz", "Dortmund", "Bremerhaven"], rows),
             "shop": [f"shop {each}" for each in rng.integers(0, 200, rows)],
             "opened": [start + timedelta(days=int(day)) for day in rng.integers(0, 500, rows)],

@@ -70,6 +70,12 @@ def test_many_rows_do_not_make_a_tiny_difference_drift() -> None:
     assert by["drifted_features"].value == 0
 
 
+def test_a_few_rows_drift_by_chance_no_more_often_than_promised() -> None:
+    alarms = sum(bool(measured(month(seed, 60))[0].findings) for seed in range(1, 41))
+    # 5 % of 40 are 2; P(more than 6) is 0.3 %.
+    assert alarms <= 6
+
+
 def scaled(column: str, by: float, where: pl.Expr | None = None) -> Change:
     def change(frame: pl.DataFrame) -> pl.DataFrame:
         wanted = pl.lit(value=True) if where is None else where
