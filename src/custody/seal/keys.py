@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -181,17 +183,24 @@ def _private_pem(private: EllipticCurvePrivateKey | Ed25519PrivateKey, passphras
 
 
 def _write_private(path: Path, pem: bytes) -> None:
+    """Write a key whole or not at all: a link fails where a key already is, and an interrupt leaves no half."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        if path.exists():
+            raise InvalidInput(f"{path} exists already; a key is never overwritten")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise InvalidInput(f"{path} exists already; a key is never overwritten") from None
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(fresh)
     except OSError as error:
+        if path.exists():
+            raise InvalidInput(f"{path} exists already; a key is never overwritten") from None
         raise Unavailable(f"cannot write the key {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def _load_private(path: Path, passphrase: str) -> object:
