@@ -127,13 +127,13 @@ def vocabulary() -> dict[str, Scale]:
 
 @cache
 def evaluator_digest() -> str:
-    """Return the sha256 over the source of all checks: which ruler was used.
+    """Return the sha256 over the source and the lists of all checks: which ruler was used.
 
     The seal names it before training; a result measured by another ruler does not count.
     """
     root = Path(__file__).parent
     whole = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".json")):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         whole.update(f"{digest}  {path.relative_to(root).as_posix()}\n".encode())
     return whole.hexdigest()

@@ -11,7 +11,8 @@ import click
 from custody.cli.app import App, face
 
 if TYPE_CHECKING:
-    from custody.demo.attacks import Attack, Catch
+    from custody.demo.attacks import Catch
+    from custody.demo.programme import Attack
     from custody.demo.stage import Performance
 
 MARKER = ".custody-demo"
@@ -29,7 +30,7 @@ def demo(app: App, folder: Path, seed: int, only: tuple[str, ...], listing: bool
     Simulated data, ordinary commands, nothing recorded in advance. Writes report.html. Exits 0 when the
     honest life reached GO and retirement, every attack was caught, and nothing was reported without one.
     """
-    from custody.demo.attacks import ATTACKS
+    from custody.demo.programme import ATTACKS
     from custody.errors import InvalidInput, Unavailable
 
     names = [attack.name for attack in ATTACKS]
@@ -61,7 +62,7 @@ def _fresh(folder: Path) -> None:
 
 
 def _perform(app: App, folder: Path, seed: int, only: tuple[str, ...]) -> Performance:
-    from custody.demo.attacks import ATTACKS
+    from custody.demo.programme import ATTACKS
     from custody.demo.stage import perform
 
     if app.json:

@@ -12,7 +12,6 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,17 +42,6 @@ class Catch:
     by: str
     reason: str
     entry: int | None
-
-
-@dataclass(frozen=True)
-class Attack:
-    """One planted fault. `strikes` is the stage whose copy is attacked; `clean` the honest step to compare."""
-
-    name: str
-    story: str
-    strikes: str
-    clean: str
-    act: Callable[[Project], Catch]
 
 
 def _quiet(_: str, __: str) -> None:
@@ -307,175 +295,6 @@ def revived(project: Project) -> Catch:
     project.must("refused", "deploy", "--env", "production", who="otto", code=5)
     step = project.custody("gate", "decide", model, "--env", "production", who="val")
     return _ruling(step, "process.standing", 1)
-
-
-ATTACKS: Sequence[Attack] = (
-    Attack(
-        "poisoned labels",
-        "A bribed partner reports most of its frauds as honest.",
-        "sourced",
-        "data check",
-        poisoned_labels,
-    ),
-    Attack(
-        "a tampered cell",
-        "One amount in the registered training data is changed.",
-        "registered",
-        "audit verify",
-        tampered_cell,
-    ),
-    Attack(
-        "sealed after training",
-        "Criteria the model is known to meet are sealed afterwards.",
-        "registered",
-        "decide",
-        sealed_after_training,
-    ),
-    Attack(
-        "peeking at the exam",
-        "The trainer asks for the held-out set as training data.",
-        "sealed",
-        "run",
-        peeking,
-    ),
-    Attack(
-        "data sent away",
-        "The training script opens a network connection.",
-        "sealed",
-        "run",
-        exfiltration,
-    ),
-    Attack(
-        "dataset swapped mid-run",
-        "The training file is replaced on disk during the run.",
-        "sealed",
-        "run",
-        swapped_dataset,
-    ),
-    Attack(
-        "malicious pickle",
-        "The training writes a model file that runs code when opened.",
-        "sealed",
-        "validate",
-        malicious_pickle,
-    ),
-    Attack(
-        "leaked rows",
-        "Training rows find their way into the held-out set.",
-        "sourced",
-        "validate",
-        leaked_rows,
-    ),
-    Attack(
-        "leaky feature",
-        "A column is only known weeks after the payment.",
-        "sourced",
-        "validate",
-        leaky_feature,
-    ),
-    Attack(
-        "biased group",
-        "One region's frauds were never investigated.",
-        "sourced",
-        "validate",
-        biased_group,
-    ),
-    Attack(
-        "criteria loosened",
-        "After the result, the author lowers the bar and trains again.",
-        "validated",
-        "decide",
-        loosened_criteria,
-    ),
-    Attack(
-        "trainer approves",
-        "The trainer, made an approver too, approves his own model.",
-        "validated",
-        "approve ari",
-        own_approval,
-    ),
-    Attack(
-        "second name, same key",
-        "The trainer enrols under another name to approve.",
-        "validated",
-        "person cora",
-        alias_approval,
-    ),
-    Attack(
-        "a typed verdict",
-        "An insider with every key writes GO into the ledger.",
-        "validated",
-        "audit verify",
-        typed_verdict,
-    ),
-    Attack(
-        "weights swapped",
-        "After approval, the weights are replaced on disk.",
-        "served",
-        "deploy",
-        swapped_weights,
-    ),
-    Attack(
-        "used elsewhere",
-        "A model admitted to production is asked for elsewhere.",
-        "served",
-        "deploy",
-        elsewhere,
-    ),
-    Attack(
-        "drifted month",
-        "A partner reports cents; customers move online.",
-        "served",
-        "drift",
-        drifted_month,
-    ),
-    Attack(
-        "ledger row edited",
-        "One result in the ledger's database is rewritten.",
-        "served",
-        "audit verify",
-        edited_row,
-    ),
-    Attack(
-        "ledger cut short",
-        "The last entries are cut off with their checkpoints.",
-        "served",
-        "audit verify",
-        truncated_ledger,
-    ),
-    Attack(
-        "retired model revived",
-        "A retired model is put before the gate again.",
-        "served",
-        "decide",
-        revived,
-    ),
-)
-"""Every attack, in the order of the stage it strikes."""
-
-NEXT: Mapping[str, str] = {
-    "poisoned labels": "custody incident blast fraud-train",
-    "a tampered cell": "custody data verify fraud-train",
-    "sealed after training": "custody run -- python train.py",
-    "peeking at the exam": "custody audit people",
-    "data sent away": "custody run list",
-    "dataset swapped mid-run": "custody data verify fraud-train",
-    "malicious pickle": "custody incident open MODEL --type supply-chain",
-    "leaked rows": "custody data register fraud-holdout-2 ... --purpose held_out",
-    "leaky feature": "custody data register fraud-train-2 ... --ignore chargeback_code",
-    "biased group": "custody gate show",
-    "criteria loosened": "custody data register fraud-holdout-2 ... --purpose held_out",
-    "trainer approves": "custody gate approve --as ari",
-    "second name, same key": "custody audit people",
-    "a typed verdict": "custody audit log",
-    "weights swapped": "custody incident open MODEL --type supply-chain",
-    "used elsewhere": "custody gate decide --env partner-cloud",
-    "drifted month": "custody incident open MODEL --type drift",
-    "ledger row edited": "restore the ledger; custody audit verify",
-    "ledger cut short": "restore the ledger; custody audit verify",
-    "retired model revived": "custody run -- python train.py",
-}
-"""The next command after each catch."""
 
 
 def _last(project: Project, kind: str) -> int | None:

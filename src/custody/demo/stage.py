@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from custody.demo import attacks, life
-from custody.demo.attacks import ATTACKS, NEXT, Attack
 from custody.demo.life import Project
+from custody.demo.programme import ATTACKS, Attack
 from custody.report.page import Fact, FaultRow, Report
 
 ACTS: Sequence[tuple[str, Sequence[Callable[[Project, life.Tell], Any]]]] = (
@@ -103,7 +103,7 @@ def _row(attack: Attack, catch: attacks.Catch, honest: Project) -> FaultRow:
         reason=catch.reason,
         entry=catch.entry,
         exit_code=catch.step.code,
-        next_command=NEXT[attack.name],
+        next_command=attack.next_command,
         seconds=round(catch.step.seconds, 2),
         clean_silent=clean is not None and clean.code == 0,
         caught=catch.caught,
