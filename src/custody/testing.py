@@ -1,8 +1,8 @@
 """Lives made of statements alone: a real ledger, real keys and signatures, no training.
 
 For tests of whatever reads ledgers. Each step of `Life` writes through the desk with the pen of the
-person named, so what a life says is what the product would have let them say; `forge` writes past the
-desk with somebody's real key, as an insider with a shell could.
+person named, who must hold the role; `forge` writes past the desk with somebody's real key, as an
+insider with a shell could.
 
     life = honest_life(tmp_path)
     assert life.decide().verdict == "GO"
@@ -43,6 +43,7 @@ PEOPLE = {
 GOOD = {
     "performance.classification.balanced_accuracy": (0.84, 0.82, 0.86),
     "fairness.group_gaps.equal_opportunity_difference": (0.03, 0.01, 0.06),
+    "robustness.evasion.success_rate": (0.21, 0.17, 0.25),
     "privacy.membership_inference.auc": (0.52, 0.50, 0.54),
     "data.contamination.excess_rate": (0.0, 0.0, 0.001),
     "artifact.scan.critical_findings": (0.0, 0.0, 0.0),
@@ -91,6 +92,7 @@ def criteria_document(use_case: str) -> dict[str, Any]:
                 depth=2,
                 at_most=0.1,
             ),
+            asks("A1", "robustness", "robustness.evasion.success_rate", at={"features": 1}, at_most=0.5),
             asks("S1", "security", "privacy.membership_inference.auc", at_most=0.6),
             asks("D1", "data", "data.contamination.excess_rate", on="training_data", at_most=0.005),
         ],
@@ -283,8 +285,9 @@ class Life:
         inputs: Mapping[str, Any],
         stage: str = "validation",
     ) -> dict[str, Any]:
-        """Return what a check's result says; group measures answer for each group and their crossing."""
-        places = [{"by": SENSITIVE[0]}, {"by": SENSITIVE[1]}, {"by": "*".join(SENSITIVE)}]
+        """Return what a check's result says; gaps between groups are measured for each group and their crossing."""
+        groups = [{"by": name} for name in (*SENSITIVE, "*".join(SENSITIVE))]
+        places = {"fairness.group_gaps": groups, "robustness.evasion": [{"features": 1}]}
         return {
             "check": check,
             "stage": stage,
@@ -292,7 +295,7 @@ class Life:
             "measures": [
                 {"name": name, "at": at, "value": value, "low": low, "high": high, "n": 10_000}
                 for name, (value, low, high) in values.items()
-                for at in (places if check == "fairness.group_gaps" else [{}])
+                for at in places.get(check, [{}])
             ],
             "findings": [],
             "details": {},

@@ -93,7 +93,10 @@ def _spots(item: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return where the measure is taken: one place, or each combination of up to `depth` columns of `by`."""
     by = item.get("by")
     if not by:
-        return [dict(item.get("at", {}))]
+        at = item.get("at", {})
+        if not isinstance(at, Mapping):
+            raise ValueError("'at' is not a table")
+        return [dict(at)]
     depth = whole(item.get("depth"))
     if not isinstance(by, list) or not all(isinstance(name, str) for name in by) or depth is None or depth < 1:
         raise ValueError("'by' and 'depth' do not name groups")

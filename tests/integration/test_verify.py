@@ -1,0 +1,959 @@
+"""The verifier against real ledgers: honest ones are confirmed, every manipulation is refused for its own reason."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from custody.core import predicates as kinds
+from custody.core.access import Action
+from custody.core.decision import Decision, Status
+from custody.core.release import decide as judge
+from custody.core.statement import Statement
+from custody.core.subject import Subject
+from custody.ledger.checkpoint import Checkpoint, sign_checkpoint
+from custody.ledger.log import leaf_of
+from custody.ledger.merkle import root_of
+from custody.seal.envelope import Envelope, pae
+from custody.seal.envelope import seal as sign
+from custody.seal.keys import LogKey, PersonKey
+from custody.testing import (
+    Life,
+    criteria_document,
+    digest,
+    honest_life,
+    prepared_life,
+    refused_life,
+    trained_life,
+    undecided_life,
+)
+from custody.wiring import add_person
+from custody_verify.__main__ import main
+
+N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def verify(bundle: Path, trust: Path | None, *words: str) -> tuple[int, dict[str, Any]]:
+    """Run the verifier as its command would; returns exit code and report."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = main(["bundle", str(bundle), *(["--trust", str(trust)] if trust else []), "--json", *words])
+    return code, json.loads(out.getvalue())
+
+
+def verify_life(life: Life, folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    return verify(*life.export(folder / "export"), *words)
+
+
+def reasons(report: dict[str, Any]) -> str:
+    return "; ".join(report["reasons"])
+
+
+# Honest lives.
+
+
+def test_an_honest_life_is_confirmed_with_the_products_own_outcome(tmp_path: Path) -> None:
+    life = undecided_life(tmp_path / "life")
+    decision = life.decide()
+    code, report = verify_life(life, tmp_path)
+    assert (code, report["answer"]) == (0, "GO")
+    assert [found["outcome"] for found in report["decisions"]] == [decision.outcome]
+    assert report["root"] == life.record.root
+    assert report["models"][0]["standing"] == []
+    assert "freshness unproven" in report["freshness"]
+
+
+def test_a_refused_life_is_no_go_with_the_criterion_that_refused_it(tmp_path: Path) -> None:
+    code, report = verify_life(refused_life(tmp_path / "life"), tmp_path)
+    assert (code, report["answer"]) == (1, "NO-GO")
+    assert "F1[sex] not_met" in reasons(report)
+
+
+def test_without_a_decision_the_answer_is_unknown(tmp_path: Path) -> None:
+    code, report = verify_life(undecided_life(tmp_path / "life"), tmp_path)
+    assert (code, report["answer"]) == (3, "UNKNOWN")
+
+
+def test_an_inconclusive_decision_ends_with_three(tmp_path: Path) -> None:
+    life, seal = trained_life(tmp_path / "life")
+    life.validate(seal)
+    life.decide()
+    code, report = verify_life(life, tmp_path)
+    assert (code, report["answer"]) == (3, "INCONCLUSIVE")
+    assert "pending: 0 of 2 approvals" in reasons(report)
+
+
+def test_without_a_trust_root_the_signers_are_unknown(tmp_path: Path) -> None:
+    bundle, _ = honest_life(tmp_path / "life").export(tmp_path)
+    code, report = verify(bundle, None)
+    assert code == 3
+    assert "signers unknown" in reasons(report)
+
+
+def test_a_waived_criterion_is_go_and_stands_among_the_notes(tmp_path: Path) -> None:
+    life, seal = trained_life(tmp_path / "life")
+    life.validate(seal, balanced_accuracy=(0.76, 0.74, 0.78))
+    life.waive("P1")
+    for who in ("ari", "cora"):
+        life.approve(who)
+    life.decide()
+    code, report = verify_life(life, tmp_path)
+    assert code == 0
+    assert any("P1 is waived" in note for note in report["notes"])
+    _, later = verify_life(life, tmp_path, "--at", life.later(21))
+    assert any("expired" in sentence for sentence in later["models"][0]["standing"])
+
+
+def test_incident_and_retirement_after_go_change_the_standing_not_the_audit(tmp_path: Path) -> None:
+    life = honest_life(tmp_path / "life")
+    said = {"incident": "i1", "type": "evasion", "reason": "seen", "affected": [], "status": "open"}
+    life.say("otto", Action.OPEN_INCIDENT, life.model, kinds.INCIDENT, said)
+    code, report = verify_life(life, tmp_path)
+    assert code == 0
+    assert any("incident i1 (evasion) is open" in sentence for sentence in report["models"][0]["standing"])
+    life.say("sam", Action.CLOSE_INCIDENT, life.model, kinds.INCIDENT, {**said, "status": "closed"})
+    assert verify_life(life, tmp_path)[1]["models"][0]["standing"] == []
+    retire(life)
+    code, report = verify_life(life, tmp_path)
+    assert code == 0
+    assert any(sentence.startswith("retired in entry") for sentence in report["models"][0]["standing"])
+
+
+def retire(life: Life) -> None:
+    said = {
+        "use_case": "loans",
+        "reason": "replaced",
+        "key_commitment": "",
+        "ciphertexts": {},
+        "canary": {},
+        "copies": {},
+    }
+    life.say("otto", Action.RETIRE, life.model, kinds.RETIREMENT, said)
+
+
+def test_each_model_has_its_verdict_and_the_newest_answers(tmp_path: Path) -> None:
+    life = honest_life(tmp_path / "life")
+    first, seal = life.model.sha256, life.record.latest(kinds.SEAL)
+    assert seal is not None
+    life.model = Subject("loans", digest("model 2"))
+    life.train(seal, "run2")
+    life.validate(seal, success_rate=(0.7, 0.6, 0.8))
+    life.decide()
+    code, report = verify_life(life, tmp_path)
+    assert (code, report["model"]) == (1, life.model.sha256)
+    assert [found["verdict"] for found in report["models"]] == ["GO", "NO-GO"]
+    assert verify_life(life, tmp_path, "--model", first[:12])[0] == 0
+    assert verify_life(life, tmp_path, "--model", "0" * 12)[0] == 3
+
+
+def test_solo_is_said_aloud(tmp_path: Path) -> None:
+    life = Life(tmp_path / "life", solo=True)
+    everybody(life, "olga")
+    code, report = verify_life(life, tmp_path)
+    assert code == 0
+    assert any("solo" in note for note in report["notes"])
+
+
+def everybody(life: Life, who: str, environment: str = "staging") -> None:
+    """Let one person live the whole life of a solo project, whose risks are all treated."""
+    only = OneHand(life, who)
+    only.run(environment)
+
+
+class OneHand:
+    """One person in every part."""
+
+    def __init__(self, life: Life, who: str) -> None:
+        self.life, self.who = life, who
+
+    def run(self, environment: str) -> None:
+        life, who = self.life, self.who
+        said = life.say
+        life.say = lambda _, *rest: said(who, *rest)  # type: ignore[method-assign, misc, assignment]
+        sourcing = {"use_case": "loans", "chosen": "build", "options": {}, "weights": {}, "flips": [], "reason": "x"}
+        life.say(who, Action.DECIDE_SOURCE, life.case, kinds.SOURCING, sourcing)
+        life.risk("expertise", "treated", "read a book")
+        life.register_data()
+        life.check_data()
+        seal = life.seal(policy={"solo": True, "approvals": 1})
+        life.train(seal)
+        life.validate(seal)
+        life.approve(who)
+        from custody.stages.release import decide
+
+        decide(life.desk, who, "loans", life.model.sha256, environment)
+
+
+def test_what_was_seen_before_must_still_be_there(tmp_path: Path) -> None:
+    life = undecided_life(tmp_path / "life")
+    seen = f"{life.record.size}:{life.record.root}"
+    life.decide()
+    code, report = verify_life(life, tmp_path, "--seen", seen)
+    assert code == 0
+    assert report["freshness"].startswith("consistent")
+    assert verify_life(life, tmp_path, "--seen", f"9999:{'0' * 64}")[0] == 4
+    code, report = verify_life(life, tmp_path, "--seen", f"{life.record.size}:{'0' * 64}")
+    assert code == 4
+    assert "rewritten" in reasons(report)
+
+
+# What an outsider can do to the file.
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, Path, Path]:
+    """An honest life and its export, to be read only."""
+    folder = tmp_path_factory.mktemp("honest")
+    life = honest_life(folder / "life")
+    return (life, *life.export(folder))
+
+
+Body = dict[str, Any]
+
+
+def payload_of(body: Body, index: int) -> bytes:
+    return base64.b64decode(body["entries"][index]["dsseEnvelope"]["payload"])
+
+
+def flip_payload(body: Body) -> None:
+    raw = payload_of(body, 23).replace(b"0.84", b"0.94")
+    body["entries"][23]["dsseEnvelope"]["payload"] = base64.b64encode(raw).decode()
+
+
+def flip_signature(body: Body) -> None:
+    signature = body["entries"][5]["dsseEnvelope"]["signatures"][0]
+    raw = bytearray(base64.b64decode(signature["sig"]))
+    raw[-1] ^= 1
+    signature["sig"] = base64.b64encode(raw).decode()
+
+
+def spare_bits(body: Body) -> None:
+    dsse = next(e["dsseEnvelope"] for e in body["entries"] if e["dsseEnvelope"]["payload"].endswith("="))
+    text = dsse["payload"]
+    end = len(text.rstrip("="))
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    dsse["payload"] = text[: end - 1] + letters[letters.index(text[end - 1]) + 1] + text[end:]
+
+
+def two_signatures(body: Body) -> None:
+    body["entries"][5]["dsseEnvelope"]["signatures"] *= 2
+
+
+def other_type(body: Body) -> None:
+    body["entries"][5]["dsseEnvelope"]["payloadType"] = "text/plain"
+
+
+def other_hint(body: Body) -> None:
+    body["entries"][5]["verificationMaterial"]["publicKey"]["hint"] = "0" * 64
+
+
+def other_signer(body: Body) -> None:
+    keyid = body["entries"][23]["dsseEnvelope"]["signatures"][0]["keyid"]
+    entry = body["entries"][5]
+    entry["verificationMaterial"]["publicKey"]["hint"] = keyid
+    entry["dsseEnvelope"]["signatures"][0]["keyid"] = keyid
+
+
+def forged_size(body: Body) -> None:
+    lines = body["checkpoint"].split("\n")
+    lines[1] = str(len(body["entries"]) - 1)
+    body["checkpoint"] = "\n".join(lines)
+    body["entries"].pop()
+
+
+def other_log_key(body: Body) -> None:
+    origin, size, root = body["checkpoint"].split("\n")[:3]
+    body["checkpoint"] = sign_checkpoint(Checkpoint(origin, int(size), base64.b64decode(root)), LogKey.generate())
+
+
+def other_origin_in_note(body: Body) -> None:
+    body["checkpoint"] = body["checkpoint"].replace(body["origin"], "custody.loans.other")
+
+
+EDITS: dict[str, tuple[Callable[[Body], Any], str]] = {
+    "a number in a payload": (flip_payload, "do not give the checkpoint's root"),
+    "a bit of a signature": (flip_signature, "entry 5 does not count: the signature does not fit"),
+    "an entry removed": (lambda body: body["entries"].pop(9), "covers 32 entries; the bundle has 31"),
+    "two entries exchanged": (lambda body: body["entries"].insert(7, body["entries"].pop(6)), "replaced or moved"),
+    "the end cut off": (lambda body: body["entries"].__delitem__(slice(20, None)), "the bundle has 20"),
+    "an entry twice": (lambda body: body["entries"].append(body["entries"][-1]), "the bundle has 33"),
+    "a note with another size": (forged_size, "signature is not by the log's key"),
+    "a note by another log's key": (other_log_key, "not signed by the log's key"),
+    "another origin": (lambda body: body.update(origin="custody.loans.other"), "another log"),
+    "another origin in the note": (other_origin_in_note, "checkpoint is of another log"),
+    "a note without signature": (lambda b: b.update(checkpoint=b["checkpoint"].split("\n\n")[0]), "signed note"),
+    "no note": (lambda body: body.update(checkpoint=None), "not text"),
+    "spare bits in base64": (spare_bits, "not canonical base64"),
+    "two signatures": (two_signatures, "wrong shape"),
+    "another payload type": (other_type, "wrong shape"),
+    "two keys in one envelope": (other_hint, "names two keys"),
+    "another signer named": (other_signer, "do not give the checkpoint's root"),
+    "a field nobody knows": (lambda body: body.update(extra=1), "other fields"),
+    "an entry that is none": (lambda body: body["entries"].__setitem__(4, None), "entry 4 cannot be read"),
+}
+
+
+def edited(honest: tuple[Life, Path, Path], folder: Path, edit: Callable[[Body], Any]) -> tuple[int, dict[str, Any]]:
+    body = json.loads(honest[1].read_bytes())
+    edit(body)
+    (folder / "bundle.json").write_text(json.dumps(body))
+    return verify(folder / "bundle.json", honest[2])
+
+
+def test_the_bundle_written_anew_without_an_edit_is_still_confirmed(
+    honest: tuple[Life, Path, Path], tmp_path: Path
+) -> None:
+    assert edited(honest, tmp_path, lambda _: None)[0] == 0
+
+
+@pytest.mark.parametrize(("edit", "reason"), EDITS.values(), ids=EDITS)
+def test_an_edited_bundle_is_refused(
+    honest: tuple[Life, Path, Path], tmp_path: Path, edit: Callable[[Body], Any], reason: str
+) -> None:
+    code, report = edited(honest, tmp_path, edit)
+    assert (code, report["answer"]) == (4, "REFUSED")
+    assert reason in reasons(report)
+
+
+RAW: dict[str, tuple[bytes, bytes, str]] = {
+    "a key twice": (b'"format":', b'"format":"custody-bundle/1","format":', "appears twice"),
+    "not a number": (b'"entries":[', b'"entries":[NaN,', "NaN is not a number"),
+    "infinity": (b'"entries":[', b'"entries":[1e999,', "too large"),
+    "an integer beyond 2^53": (b'"entries":[', b'"entries":[9007199254740993,', "beyond 2^53"),
+    "a lone surrogate": (b'"entries":[', b'"entries":["\\ud800",', "lone surrogate"),
+    "nesting": (b'"entries":[', b'"entries":[' + b"[" * 80 + b"]" * 80 + b",", "nested more than 64"),
+    "deep nesting": (b'"entries":[', b'"entries":[' + b"[" * 200_000 + b"]" * 200_000 + b",", "nested more than 64"),
+    "a byte-order mark": (b'{"format"', b'\xef\xbb\xbf{"format"', "byte-order mark"),
+    "bytes that are not UTF-8": (b'{"format"', b'{"\xff":1,"format"', "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "reason"), RAW.values(), ids=RAW)
+def test_json_with_two_readings_is_refused(
+    honest: tuple[Life, Path, Path], tmp_path: Path, old: bytes, new: bytes, reason: str
+) -> None:
+    (tmp_path / "bundle.json").write_bytes(honest[1].read_bytes().replace(old, new, 1))
+    code, report = verify(tmp_path / "bundle.json", honest[2])
+    assert code == 4
+    assert reason in reasons(report)
+
+
+def test_a_malleated_signature_is_valid_and_changes_no_identity(
+    honest: tuple[Life, Path, Path], tmp_path: Path
+) -> None:
+    """ECDSA accepts (r, n - s) as well. Leaves bind payload and key, so nothing that counts moves."""
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+    def malleate(body: Body) -> None:
+        for entry in body["entries"]:
+            signature = entry["dsseEnvelope"]["signatures"][0]
+            r, s = decode_dss_signature(base64.b64decode(signature["sig"]))
+            signature["sig"] = base64.b64encode(encode_dss_signature(r, N - s)).decode()
+
+    code, report = edited(honest, tmp_path, malleate)
+    assert code == 0
+    assert report["root"] == honest[0].record.root
+
+
+# What an insider can do with real keys.
+
+
+def relog(life: Life, envelopes: list[Envelope], folder: Path) -> tuple[Path, Path]:
+    """Export other envelopes under a note by the log's real key, as whoever holds it could."""
+    _, trust = life.export(folder)
+    config = life.custody.config
+    root = root_of([leaf_of(envelope) for envelope in envelopes])
+    key = LogKey.load(config.keys / "log.pem")
+    note = sign_checkpoint(Checkpoint(config.origin, len(envelopes), root), key)
+    entries = [json.loads(envelope.to_bytes()) for envelope in envelopes]
+    body = {"format": "custody-bundle/1", "origin": config.origin, "checkpoint": note, "entries": entries}
+    (folder / "relogged.json").write_text(json.dumps(body))
+    return folder / "relogged.json", trust
+
+
+def envelopes_of(life: Life) -> list[Envelope]:
+    return [envelope for _, envelope in life.desk.log.read().rows]
+
+
+def by_a_stranger(life: Life) -> list[Envelope]:
+    found, stranger = envelopes_of(life), PersonKey.generate()
+    found[23] = Envelope(found[23].payload, stranger.keyid, stranger.sign(pae(found[23].payload)))
+    return found
+
+
+def number_changed(life: Life) -> list[Envelope]:
+    found = envelopes_of(life)
+    found[23] = dataclasses.replace(found[23], payload=found[23].payload.replace(b"0.84", b"0.94"))
+    return found
+
+
+def replayed(life: Life) -> list[Envelope]:
+    found = envelopes_of(life)
+    approval = next(e.index for e in life.record if e.kind == kinds.APPROVAL)
+    return [*found, found[approval]]
+
+
+def without_first(life: Life) -> list[Envelope]:
+    return envelopes_of(life)[1:]
+
+
+def by_nobody_first(life: Life) -> list[Envelope]:
+    """A whole other ledger, honest in itself, under the same origin and log key."""
+    key = PersonKey.generate()
+    said = {"name": "eve", "person": "eve", "roles": ["owner"], "key": key.public, "keyid": key.keyid}
+    said |= {"status": "active", "at": life.later(0)}
+    return [sign(Statement(Subject("actor:eve", key.keyid), kinds.ENROLMENT, said), key)]
+
+
+RELOGGED: dict[str, tuple[Callable[[Life], list[Envelope]], str]] = {
+    "signed again by an unenrolled key": (by_a_stranger, "entry 23 does not count: it is signed by a key that is not"),
+    "a number changed": (number_changed, "entry 23 does not count: the signature does not fit"),
+    "an approval replayed": (replayed, "a replay"),
+    "without its first entry": (without_first, "entry 0 does not count: the ledger's owner is not the one"),
+    "begun by somebody else": (by_nobody_first, "the ledger's owner is not the one in the trust root"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), RELOGGED.values(), ids=RELOGGED)
+def test_whoever_holds_the_logs_key_cannot_speak_for_others(
+    honest: tuple[Life, Path, Path], tmp_path: Path, change: Callable[[Life], list[Envelope]], reason: str
+) -> None:
+    code, report = verify(*relog(honest[0], change(honest[0]), tmp_path))
+    assert code == 4
+    assert reason in reasons(report)
+
+
+def test_a_shorter_history_with_a_fresh_note_is_noticed_by_whoever_saw_more(
+    honest: tuple[Life, Path, Path], tmp_path: Path
+) -> None:
+    life = honest[0]
+    bundle, trust = relog(life, envelopes_of(life)[:-1], tmp_path)
+    assert verify(bundle, trust)[0] == 0
+    code, report = verify(bundle, trust, "--seen", f"{life.record.size}:{life.record.root}")
+    assert code == 4
+    assert "cut short" in reasons(report)
+
+
+def raw_payload(change: Callable[[bytes], bytes]) -> Callable[[Life], bytes]:
+    """Return what makes a result of the validator's own whose payload was changed before signing."""
+
+    def make(life: Life) -> bytes:
+        said = {**life.result("performance.classification", {"balanced_accuracy": (0.5, 0.5, 0.5)}, {}), "at": ""}
+        return change(Statement(life.model, kinds.CHECK_RESULT, said).to_bytes())
+
+    return make
+
+
+PAYLOADS: dict[str, tuple[Callable[[Life], bytes], str]] = {
+    "a measure that is not a number": (raw_payload(lambda r: r.replace(b'"high":0.5', b'"high":NaN')), "NaN"),
+    "a key twice": (raw_payload(lambda r: r.replace(b'"at":""', b'"at":"","at":""')), "appears twice"),
+    "a field missing": (raw_payload(lambda r: r.replace(b'"evaluator"', b'"evaluated"')), "lacks 'evaluator'"),
+    "a field of another type": (raw_payload(lambda r: r.replace(b'"findings":[]', b'"findings":{}')), "'findings'"),
+    "another kind": (raw_payload(lambda r: r.replace(b"check-result:v1", b"check-result:v2")), "not a known kind"),
+    "two subjects": (raw_payload(lambda r: r.replace(b'"subject":[', b'"subject":[{},')), "wrong shape"),
+    "a digest in capitals": (raw_payload(lambda r: r.replace(b'"sha256":"', b'"sha256":"A')), "not named"),
+    "no JSON": (raw_payload(lambda _: b"{"), "not JSON"),
+}
+
+
+@pytest.mark.parametrize(("make", "reason"), PAYLOADS.values(), ids=PAYLOADS)
+def test_a_statement_with_two_readings_does_not_count_whoever_signed_it(
+    honest: tuple[Life, Path, Path], tmp_path: Path, make: Callable[[Life], bytes], reason: str
+) -> None:
+    life = honest[0]
+    key = PersonKey.load(life.custody.config.keys / "val.pem")
+    payload = make(life)
+    bundle, trust = life.export(tmp_path)
+    body = json.loads(bundle.read_bytes())
+    body["entries"].append(json.loads(Envelope(payload, key.keyid, key.sign(pae(payload))).to_bytes()))
+    origin, _, root = body["checkpoint"].split("\n")[:3]
+    note = Checkpoint(origin, len(body["entries"]), base64.b64decode(root))
+    body["checkpoint"] = sign_checkpoint(note, LogKey.load(life.custody.config.keys / "log.pem"))
+    bundle.write_text(json.dumps(body))
+    code, report = verify(bundle, trust)
+    assert code == 4
+    assert f"entry {life.record.size} cannot be read" in reasons(report)
+    assert reason in reasons(report)
+
+
+def enrolment(name: str, person: str, roles: list[str], public: str, keyid: str) -> tuple[Subject, str, dict[str, Any]]:
+    said = {"name": name, "person": person, "roles": roles, "key": public, "keyid": keyid, "status": "active"}
+    return Subject(f"actor:{name}", keyid), kinds.ENROLMENT, said
+
+
+def alias(life: Life) -> int:
+    mel = life.desk.actor("mel")
+    return life.forge("olga", *enrolment("melanie", "melanie", ["approver"], mel.key, mel.keyid))
+
+
+def escalate(life: Life) -> int:
+    mel = life.desk.actor("mel")
+    return life.forge("mel", *enrolment("mel", "mel", ["approver", "owner"], mel.key, mel.keyid))
+
+
+def wrong_keyid(life: Life) -> int:
+    mel = life.desk.actor("mel")
+    return life.forge("olga", *enrolment("eve", "eve", ["approver"], mel.key, "0" * 64))
+
+
+def unknown_role(life: Life) -> int:
+    key = PersonKey.generate()
+    return life.forge("olga", *enrolment("eve", "eve", ["god"], key.public, key.keyid))
+
+
+def no_p256(life: Life) -> int:
+    return life.forge("olga", *enrolment("eve", "eve", ["approver"], "ssh-ed25519 AAAA", "0" * 64))
+
+
+def revoked(life: Life) -> int:
+    about, kind, said = enrolment("val", "val", [], life.desk.actor("val").key, life.desk.actor("val").keyid)
+    life.say("olga", Action.ENROL, about, kind, {**said, "status": "revoked"})
+    return life.forge("val", life.model, kinds.APPROVAL, {"use_case": "loans", "verdict": "approve", "reason": ""})
+
+
+def by_trainer_role(life: Life) -> int:
+    return life.forge("mel", life.model, kinds.APPROVAL, {"use_case": "loans", "verdict": "approve", "reason": ""})
+
+
+MISPLACED: dict[str, tuple[Callable[[Life], int], str]] = {
+    "a second name for one key": (alias, "melanie has the same key as mel"),
+    "a role for oneself": (escalate, "mel may not say actor-enrolment"),
+    "a key id of another key": (wrong_keyid, "does not fit the key"),
+    "a role nobody knows": (unknown_role, "unknown role"),
+    "a key of another kind": (no_p256, "not an uncompressed P-256 public key"),
+    "a revoked key": (revoked, "signed by a key that is not enrolled"),
+    "an approval without the role": (by_trainer_role, "mel may not say approval"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), MISPLACED.values(), ids=MISPLACED)
+def test_an_entry_by_somebody_who_may_not_is_refused(
+    tmp_path: Path, change: Callable[[Life], int], reason: str
+) -> None:
+    life = honest_life(tmp_path / "life")
+    index = change(life)
+    code, report = verify_life(life, tmp_path)
+    assert code == 4
+    assert f"entry {index} does not count" in reasons(report)
+    assert reason in reasons(report)
+
+
+# A verdict typed by an insider with every key, correctly signed and logged: only recomputation can tell.
+
+
+def typed_go(life: Life) -> int:
+    """Record GO whatever the record gives: all rulings met, outcome and signature right."""
+    at = life.later(0)
+    found = judge(life.record, life.model.sha256, "loans", at)
+    rulings = tuple(dataclasses.replace(ruling, status=Status.MET) for ruling in found.rulings)
+    typed: Decision = dataclasses.replace(found, rulings=rulings)
+    assert str(typed.verdict) == "GO"
+    assert str(found.verdict) != "GO", "the manipulation under test would have been GO anyway"
+    return life.forge("val", life.model, kinds.DECISION, typed.to_predicate())
+
+
+def lived(folder: Path, **how: Any) -> Life:
+    """Live with one thing wrong; `how` says which."""
+    life = Life(folder)
+    life.enrol_all()
+    for name, roles in how.get("roles", {}).items():
+        add_person(life.custody, "olga", name, roles)
+    if how.get("source", True):
+        life.decide_source()
+    life.register_data(**how.get("data", {}))
+    life.check_data()
+    if how.get("opened_before"):
+        opening = {"held_out": life.held_out, "model": digest("m"), "seal": digest("s"), "purpose": "validation"}
+        life.say("val", Action.VALIDATE, Subject("held-out", life.held_out), kinds.OPENING, opening)
+    document = {**criteria_document("loans"), **how.get("criteria", {})}
+    seal = life.seal(document=document, policy=how.get("policy"))
+    if how.get("author"):
+        seal = life.say(how["author"], Action.SEAL, life.case, kinds.SEAL, life.sealed(document))
+    for number in range(how.get("attempts", 1) - 1):
+        life.start(seal, f"try{number}")
+    start = life.start(seal, **how.get("start", {}))
+    if how.get("finisher"):
+        life.say(how["finisher"], Action.START_RUN, life.model, kinds.TRAINING_FINISH, life.finished(start))
+    else:
+        life.finish(start, **how.get("finish", {}))
+    for _ in range(how.get("openings", 1)):
+        life.validate(seal, **how.get("measured", {}))
+    for who in how.get("approvers", ("ari", "cora")):
+        life.approve(who)
+    return life
+
+
+def with_result(life: Life, who: str = "val", inputs: dict[str, Any] | None = None, evaluator: str = "") -> None:
+    """Make the only result that says P1 is met one that must not count."""
+    seal = life.record.latest(kinds.SEAL)
+    assert seal is not None
+    life.evaluator = evaluator or life.evaluator
+    good = {"held_out": life.held_out, "seal": seal.digest, **(inputs or {})}
+    said = life.result("performance.classification", {"balanced_accuracy": (0.84, 0.82, 0.86)}, good)
+    action = Action.VALIDATE if who == "val" else Action.CHECK_DATA
+    life.say(who, action, life.model, kinds.CHECK_RESULT, said)
+    for name in ("ari", "cora"):
+        life.approve(name)
+
+
+def unvalidated(folder: Path, **kinds_of_wrong: Any) -> Life:
+    """Live without a result for P1 but one that must not count."""
+    life, seal = trained_life(folder)
+    result = life.result
+    life.result = lambda check, *rest, **more: result(  # type: ignore[method-assign]
+        "performance.other" if check == "performance.classification" else check, *rest, **more
+    )
+    life.validate(seal)
+    life.result = result  # type: ignore[method-assign]
+    with_result(life, **kinds_of_wrong)
+    return life
+
+
+def inconclusive(folder: Path, roles: dict[str, list[str]] | None = None, who: str = "ari", **waiver: Any) -> Life:
+    """Live with P1 inconclusive and a waiver that must not count."""
+    life = lived(folder, roles=roles or {}, measured={"balanced_accuracy": (0.76, 0.74, 0.78)})
+    said = {
+        "use_case": "loans",
+        "criterion": "P1",
+        "reason": "for a while",
+        "control": "somebody looks",
+        "expires": life.later(20),
+    }
+    life.forge(who, life.model, kinds.WAIVER, {**said, **{k: v(life) if callable(v) else v for k, v in waiver.items()}})
+    return life
+
+
+def with_late_result(folder: Path) -> Life:
+    life = lived(folder)
+    seal = life.record.latest(kinds.SEAL)
+    assert seal is not None
+    life.validate(seal)
+    return life
+
+
+def with_incident(folder: Path) -> Life:
+    life = lived(folder)
+    said = {"incident": "i1", "type": "poisoning", "reason": "seen", "affected": [], "status": "open"}
+    life.say("otto", Action.OPEN_INCIDENT, Subject("train", life.train_data), kinds.INCIDENT, said)
+    life.forge("otto", Subject("train", life.train_data), kinds.INCIDENT, {**said, "status": "closed"})
+    return life
+
+
+def retired(folder: Path) -> Life:
+    life = lived(folder)
+    retire(life)
+    return life
+
+
+def with_risk(folder: Path, *, status: str, days: float | None, who: str, roles: dict[str, list[str]] | None) -> Life:
+    life = lived(folder, roles=roles or {})
+    life.risk("theft", status, "so be it", expires=None if days is None else life.later(days), who=who)
+    return life
+
+
+def rejected(folder: Path) -> Life:
+    life = lived(folder)
+    life.approve("cora", "reject", "it is unfair to the old")
+    return life
+
+
+def with_second_finish(folder: Path) -> Life:
+    life = lived(folder)
+    seal = life.record.latest(kinds.SEAL)
+    assert seal is not None
+    life.train(seal, "run2")
+    return life
+
+
+def with_unknown_data(folder: Path) -> Life:
+    life, seal = prepared_life(folder)
+    life.train_data = digest("never registered")
+    life.train(seal)
+    life.validate(seal)
+    for who in ("ari", "cora"):
+        life.approve(who)
+    return life
+
+
+INVOLVED = {"mel": ["ml_engineer", "approver"]}
+TYPED: dict[str, tuple[Callable[[Path], Life], str]] = {
+    "unfair": (lambda f: lived(f, measured={"equal_opportunity_difference": (0.2, 0.17, 0.23)}), "F1[region]: "),
+    "too few approvals": (lambda f: lived(f, approvers=("ari",)), "pending: 1 of 2"),
+    "approval by the trainer": (lambda f: lived(f, roles=INVOLVED, approvers=("ari", "mel")), "pending: 1 of 2"),
+    "approvals older than a result": (with_late_result, "pending: 0 of 2"),
+    "a rejection passed over": (rejected, "cora rejected the model"),
+    "a checkpoint of another ledger": (
+        lambda f: lived(f, start={"checkpoint": {"size": 25, "root": digest("x")}}),
+        "process.sealed_before_training",
+    ),
+    "a seed that was chosen": (lambda f: lived(f, start={"seed": 42}), "seed does not follow"),
+    "a run without a seal": (lambda f: lived(f, start={"seal": ""}), "no sealed criteria"),
+    "other data at the finish": (lambda f: lived(f, finish={"data": digest("poisoned")}), "name different data"),
+    "data nobody registered": (with_unknown_data, "not a registered dataset"),
+    "data of an untrusted source": (lambda f: lived(f, data={"trust": "untrusted"}), "trust level 'untrusted'"),
+    "data without a licence": (lambda f: lived(f, data={"licence": ""}), "no licence"),
+    "data whose approval expired": (
+        lambda f: lived(f, data={"source_expires": "2020-01-01T00:00:00+00:00"}),
+        "approval of the source",
+    ),
+    "a compromised run": (lambda f: lived(f, finish={"compromised": ("data swapped",)}), "run was compromised"),
+    "no isolation": (lambda f: lived(f, start={"isolation": {"kind": "none"}}), "isolation: none"),
+    "no code on record": (lambda f: lived(f, start={"code": {}}), "code or environment"),
+    "finished by another person": (
+        lambda f: lived(f, roles={"dana": ["data_scientist", "ml_engineer"]}, finisher="dana"),
+        "different persons",
+    ),
+    "two runs for one model": (with_second_finish, "two runs claim"),
+    "trained by the author": (
+        lambda f: lived(f, roles={"mel": ["ml_engineer", "data_scientist"]}, author="mel"),
+        "wrote the criteria and trained",
+    ),
+    "validated by the trainer": (
+        lambda f: lived(f, roles={"val": ["validator", "data_scientist"]}, author="val"),
+        "validated a model of their own",
+    ),
+    "result by no validator": (lambda f: unvalidated(f, who="petra"), "was not made by a validator"),
+    "result of another evaluator": (lambda f: unvalidated(f, evaluator=digest("easy")), "another evaluator"),
+    "result on other held-out data": (lambda f: unvalidated(f, inputs={"held_out": digest("easy")}), "held-out set"),
+    "result under another seal": (lambda f: unvalidated(f, inputs={"seal": digest("easy")}), "another seal"),
+    "an expired waiver": (
+        lambda f: inconclusive(f, at=lambda life: life.later(-40), expires=lambda life: life.later(-20)),
+        "P1: ",
+    ),
+    "a waiver for too long": (lambda f: inconclusive(f, expires=lambda life: life.later(31)), "P1: "),
+    "a waiver by the trainer": (lambda f: inconclusive(f, roles=INVOLVED, who="mel"), "P1: "),
+    "a waiver for another use case": (lambda f: inconclusive(f, use_case="cards"), "P1: "),
+    "post-hoc criteria": (lambda f: lived(f, opened_before=True), "post-hoc"),
+    "too many openings": (lambda f: lived(f, openings=4), "4 held-out openings, sealed budget 3"),
+    "too many attempts": (lambda f: lived(f, attempts=4), "4 training attempts, sealed budget 3"),
+    "no sourcing decision": (lambda f: lived(f, source=False), "no sourcing decision"),
+    "an open risk": (lambda f: with_risk(f, status="open", days=None, who="sam", roles=None), "theft is open"),
+    "a risk accepted too long ago": (
+        lambda f: with_risk(f, status="accepted", days=-1, who="sam", roles=None),
+        "acceptance of risk theft has expired",
+    ),
+    "a risk accepted by a maker": (
+        lambda f: with_risk(f, status="accepted", days=9, who="mel", roles=INVOLVED),
+        "accepted by mel, a maker",
+    ),
+    "an incident closed by no security manager": (with_incident, "incident i1 (poisoning) is open"),
+    "a retired model": (retired, "the model is retired"),
+    "a policy without approvals": (lambda f: lived(f, policy={"approvals": 0}), "does not say how many approvals"),
+    "criteria that cannot be read": (lambda f: lived(f, criteria={"criterion": [{"id": "P1"}]}), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("live", "reason"), TYPED.values(), ids=TYPED)
+def test_a_typed_go_is_refused_with_what_the_record_gives(
+    tmp_path: Path, live: Callable[[Path], Life], reason: str
+) -> None:
+    life = live(tmp_path / "life")
+    index = typed_go(life)
+    code, report = verify_life(life, tmp_path)
+    assert (code, report["answer"]) == (4, "REFUSED")
+    assert f"the gate-decision in entry {index} says GO; the record gives" in reasons(report)
+    assert reason in reasons(report)
+
+
+def test_the_same_lives_with_nothing_wrong_are_go(tmp_path: Path) -> None:
+    """The table above varies these; were they not GO, it would prove nothing."""
+    life = lived(tmp_path / "a")
+    life.decide()
+    assert verify_life(life, tmp_path)[0] == 0
+    life = inconclusive(tmp_path / "b")
+    life.decide()
+    assert verify_life(life, tmp_path)[0] == 0
+    life = unvalidated(tmp_path / "c")
+    life.decide()
+    assert verify_life(life, tmp_path)[0] == 0
+
+
+# Decisions and admissions that do not follow.
+
+
+def said_by(life: Life, kind: str) -> dict[str, Any]:
+    found = life.record.latest(kind)
+    assert found is not None
+    return {name: value for name, value in found.predicate.items() if name != "at"}
+
+
+def again(**changes: Any) -> Callable[[Life], int]:
+    """Record the honest decision once more, with something in it changed."""
+
+    def make(life: Life) -> int:
+        found = life.record.latest(kinds.DECISION)
+        assert found is not None
+        return life.forge("val", life.model, kinds.DECISION, {**found.predicate, **changes})
+
+    return make
+
+
+def admitted(**changes: Any) -> Callable[[Life], int]:
+    """Admit once more, with something changed."""
+
+    def make(life: Life) -> int:
+        about = changes.get("about", life.model)
+        said = {**said_by(life, kinds.ADMISSION), **{k: v for k, v in changes.items() if k != "about"}}
+        return life.forge("val", about, kinds.ADMISSION, said)
+
+    return make
+
+
+def deployed(**changes: Any) -> Callable[[Life], int]:
+    """Deploy, with something changed."""
+
+    def make(life: Life) -> int:
+        admission = life.record.latest(kinds.ADMISSION)
+        assert admission is not None
+        said = {"use_case": "loans", "environment": "production", "admission": admission.digest, "copies": []}
+        return life.forge("otto", life.model, kinds.DEPLOYMENT, {**said, **changes})
+
+    return make
+
+
+def looked_away(life: Life) -> int:
+    """Decide on the record as it stood before a bad result came in."""
+    before = judge(life.record, life.model.sha256, "loans", life.later(0))
+    seal = life.record.latest(kinds.SEAL)
+    assert seal is not None
+    life.validate(seal, auc=(0.9, 0.88, 0.92))
+    return life.forge("val", life.model, kinds.DECISION, before.to_predicate())
+
+
+def after_no_go(life: Life) -> int:
+    """Admit by a decision that was NO-GO."""
+    seal = life.record.latest(kinds.SEAL)
+    assert seal is not None
+    life.validate(seal, auc=(0.9, 0.88, 0.92))
+    assert str(life.decide().verdict) == "NO-GO"
+    decision = life.record.latest(kinds.DECISION)
+    assert decision is not None
+    return admitted(decision=decision.digest, expires=decision.predicate["expires"])(life)
+
+
+OTHER = Subject("loans", digest("another model"))
+UNFOUNDED: dict[str, tuple[Callable[[Life], int], str]] = {
+    "a ruling left out": (again(rulings=[]), "other rulings"),
+    "another outcome": (again(outcome=digest("x")), "has the outcome"),
+    "another end": (again(expires="2099-01-01T00:00:00+00:00"), "has the expires"),
+    "another root": (again(root=digest("x")), "has the root"),
+    "another assurance": (again(assurance="solo"), "has the assurance"),
+    "a size from the future": (again(size=10_000), "what it was based on"),
+    "NO-GO typed over GO": (again(verdict="NO-GO"), "says NO-GO; the record gives GO"),
+    "entries left out": (looked_away, "left out entries"),
+    "an admission of another model": (admitted(about=OTHER), "no earlier decision about this model"),
+    "an admission by no decision": (admitted(decision=digest("x")), "no earlier decision about this model"),
+    "an admission for longer": (admitted(expires="2099-01-01T00:00:00+00:00"), "another use case or end"),
+    "an admission for another use case": (admitted(use_case="cards"), "another use case or end"),
+    "an admission after NO-GO": (after_no_go, "follows a decision that is NO-GO"),
+    "a deployment by no admission": (deployed(admission=digest("x")), "no earlier admission"),
+    "a deployment elsewhere": (deployed(environment="branch"), "no earlier admission"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), UNFOUNDED.values(), ids=UNFOUNDED)
+def test_what_does_not_follow_is_refused(tmp_path: Path, change: Callable[[Life], int], reason: str) -> None:
+    life = honest_life(tmp_path / "life")
+    index = change(life)
+    code, report = verify_life(life, tmp_path)
+    assert code == 4
+    assert f"in entry {index} " in reasons(report)
+    assert reason in reasons(report)
+
+
+def test_what_follows_is_confirmed(tmp_path: Path) -> None:
+    life = honest_life(tmp_path / "life")
+    again(at=said_at(life))(life)
+    admitted(environment="branch")(life)
+    deployed()(life)
+    assert verify_life(life, tmp_path)[0] == 0
+
+
+def said_at(life: Life) -> str:
+    """Return a moment other than the decision's, at which the record gives the same but for its age."""
+    found = life.record.latest(kinds.DECISION)
+    assert found is not None
+    return found.at
+
+
+def test_solo_is_not_admitted_to_production(tmp_path: Path) -> None:
+    life = Life(tmp_path / "life", solo=True)
+    everybody(life, "olga")
+    assert verify_life(life, tmp_path)[0] == 0
+    said = {**said_by(life, kinds.ADMISSION), "environment": "production"}
+    life.forge("olga", life.model, kinds.ADMISSION, said)
+    code, report = verify_life(life, tmp_path)
+    assert code == 4
+    assert "one person made alone" in reasons(report)
+
+
+# Bad usage, and no traceback whatever comes.
+
+UNREADABLE: dict[str, tuple[bytes | None, bytes | None]] = {
+    "no file": (None, b""),
+    "an empty file": (b"", b""),
+    "no JSON": (b"hello", b""),
+    "another format": (b'{"format":"x"}', b""),
+    "a list": (b"[]", b""),
+    "no trust file": (b"", None),
+    "a trust root with a key twice": (b"", b'{"format":1,"format":1}'),
+    "a trust root with other fields": (b"", b"{}"),
+}
+
+
+@pytest.mark.parametrize(("bundle", "trust"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_read_ends_with_two(
+    honest: tuple[Life, Path, Path], tmp_path: Path, bundle: bytes | None, trust: bytes | None
+) -> None:
+    paths = []
+    for name, raw, good in (("b", bundle, honest[1]), ("t", trust, honest[2])):
+        path = tmp_path / name
+        if raw is not None:
+            path.write_bytes(raw or (good.read_bytes() if name == "t" or trust != b"" else b""))
+        paths.append(path)
+    code, report = verify(*paths)
+    assert (code, report["answer"]) == (2, "UNREADABLE")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--seen", "x"], ["--model", "../x"], ["--at", "tomorrow"], ["--at", "2026-01-01"], ["another.json"]],
+    ids=" ".join,
+)
+def test_bad_usage_ends_with_two(honest: tuple[Life, Path, Path], words: list[str]) -> None:
+    assert verify(honest[1], honest[2], *words)[0] == 2
+
+
+def test_people_read_the_answer_first(honest: tuple[Life, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(honest[1]), "--trust", str(honest[2])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("GO ")
+    assert any("freshness unproven" in line for line in lines)
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_whatever_the_bytes_the_verifier_answers(honest: tuple[Life, Path, Path], data: st.DataObject) -> None:
+    """Any edit of the file ends with one of the documented codes; GO only if nothing that counts was touched."""
+    raw = bytearray(honest[1].read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        spot = data.draw(st.integers(0, len(raw) - 1))
+        raw[spot : spot + data.draw(st.integers(0, 3))] = data.draw(
+            st.binary(max_size=3) | st.sampled_from([b'"', b"{", b"0", b" "])
+        )
+    spoilt = honest[1].with_name("spoilt.json")
+    spoilt.write_bytes(raw)
+    code, report = verify(spoilt, honest[2])
+    assert code in (0, 2, 4)
+    if code == 0:
+        assert report["root"] == honest[0].record.root
