@@ -1,0 +1,439 @@
+"""What every store of a ledger must do, proven for SQLite and for a plain list in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from custody.adapters.sqlite import SqliteStore
+from custody.errors import CustodyError, Tampered, Unavailable
+from custody.ledger.log import Head, Row, Sign, Snapshot, Store
+from custody.ledger.merkle import Frontier, leaf_hash, root_of
+
+PROCESSES, APPENDS, KILLS = 2, 300, 20
+
+
+class ListStore:
+    """The contract in its plainest form: a list, a head, a lock."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.head: Head | None = None
+        self.turn = threading.Lock()
+
+    def read(self, start: int) -> Snapshot:
+        with self.turn:
+            return Snapshot(self.head, self.rows[start:])
+
+    def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
+        with self.turn:
+            before = self.head.frontier if self.head else Frontier()
+            after = before.extend(leaf for leaf, _ in rows)
+            head = Head(sign(after), after)
+            self.rows = [*self.rows, *(Row(before.size + n, leaf, body) for n, (leaf, body) in enumerate(rows))]
+            self.head = head
+            return before.size, head
+
+
+class Open(Protocol):
+    def __call__(self) -> Store: ...
+
+
+@pytest.fixture(params=["list", "sqlite"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Give a way to open one and the same store again and again."""
+    kept, made = ListStore(), []
+    path = tmp_path / "ledger.db"
+
+    def open_again() -> Store:
+        if request.param == "list":
+            return kept
+        store = SqliteStore(path, create=not path.exists())
+        made.append(store)
+        return store
+
+    yield open_again
+    for store in made:
+        store.close()
+
+
+def note(frontier: Frontier) -> str:
+    return f"note {frontier.size} {frontier.root.hex()}"
+
+
+def row(text: str) -> tuple[bytes, bytes]:
+    return leaf_hash(text.encode()), text.encode()
+
+
+def check(snapshot: Snapshot) -> list[bytes]:
+    """Return the envelopes of a whole snapshot, after holding every part against every other."""
+    assert [r.index for r in snapshot.rows] == list(range(len(snapshot.rows)))
+    assert [r.leaf for r in snapshot.rows] == [leaf_hash(r.envelope) for r in snapshot.rows]
+    assert snapshot.head
+    assert snapshot.head.frontier.size == len(snapshot.rows)
+    assert snapshot.head.frontier.root == root_of([r.leaf for r in snapshot.rows])
+    assert snapshot.head.note == note(snapshot.head.frontier)
+    return [r.envelope for r in snapshot.rows]
+
+
+def test_a_new_store_is_empty(opened: Open) -> None:
+    assert opened().read(0) == Snapshot(None, [])
+
+
+def test_what_was_appended_is_read_in_order_by_anybody(opened: Open) -> None:
+    store = opened()
+    assert store.append([row("a")], note)[0] == 0
+    index, head = store.append([row("b"), row("c")], note)
+    assert index == 1
+    assert head.frontier.size == 3
+    for reader in (store, opened()):
+        assert check(reader.read(0)) == [b"a", b"b", b"c"]
+
+
+def test_a_reader_may_begin_anywhere(opened: Open) -> None:
+    store = opened()
+    store.append([row(str(number)) for number in range(5)], note)
+    for start in range(7):
+        snapshot = store.read(start)
+        assert [r.envelope for r in snapshot.rows] == [str(number).encode() for number in range(start, 5)]
+        assert snapshot.head
+        assert snapshot.head.frontier.size == 5
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_an_append_that_is_not_signed_leaves_nothing(opened: Open, rows: int) -> None:
+    store = opened()
+    store.append([row("a")], note)
+
+    def refuse(_: Frontier) -> str:
+        raise Tampered("no")
+
+    with pytest.raises(Tampered, match="no"):
+        store.append([row(f"b{number}") for number in range(rows)], refuse)
+    assert check(store.read(0)) == [b"a"]
+    assert check(opened().read(0)) == [b"a"]
+    store.append([row("c")], note)
+    assert check(opened().read(0)) == [b"a", b"c"]
+
+
+def test_an_interrupted_append_leaves_nothing(opened: Open) -> None:
+    store = opened()
+    store.append([row("a")], note)
+
+    def interrupt(_: Frontier) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.append([row("b")], interrupt)
+    store.append([row("c")], note)
+    assert check(store.read(0)) == [b"a", b"c"]
+
+
+def test_what_is_signed_is_what_is_stored(opened: Open) -> None:
+    store, seen = opened(), []
+
+    def watch(frontier: Frontier) -> str:
+        seen.append(frontier)
+        return note(frontier)
+
+    heads = [store.append([row(text)], watch)[1] for text in "abc"]
+    assert seen == [head.frontier for head in heads]
+    assert [frontier.size for frontier in seen] == [1, 2, 3]
+
+
+def test_threads_take_turns_and_lose_nothing(opened: Open) -> None:
+    store, failed = opened(), []
+
+    def write(name: int) -> None:
+        try:
+            for number in range(25):
+                store.append([row(f"{name}-{number}")], note)
+                check(store.read(0))
+        except BaseException as error:  # noqa: BLE001 - a thread's failure must fail the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    found = check(store.read(0))
+    for name in range(4):
+        assert [body for body in found if body.startswith(b"%d-" % name)] == [b"%d-%d" % (name, n) for n in range(25)]
+    assert len(found) == 100
+
+
+def _append_many(path: str, name: str, count: int) -> None:
+    store = SqliteStore(Path(path))
+    for number in range(count):
+        store.append([row(f"{name}-{number}")], note)
+    store.close()
+
+
+def test_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    reader = SqliteStore(path, create=True)
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_append_many, args=(str(path), f"w{n}", APPENDS)) for n in range(PROCESSES)]
+    for writer in writers:
+        writer.start()
+    sizes = []
+    while any(writer.is_alive() for writer in writers):
+        snapshot = reader.read(0)
+        if snapshot.head:
+            sizes.append(len(check(snapshot)))  # every look sees one whole moment
+        time.sleep(0.02)
+    assert [writer.exitcode for writer in writers] == [0] * PROCESSES
+    found = check(reader.read(0))
+    assert sizes == sorted(sizes)
+    assert len(found) == PROCESSES * APPENDS
+    for n in range(PROCESSES):
+        own = [body for body in found if body.startswith(b"w%d-" % n)]
+        assert own == [b"w%d-%d" % (n, number) for number in range(APPENDS)]
+    reader.close()
+
+
+_APPENDER = """
+import sys
+from pathlib import Path
+from custody.adapters.sqlite import SqliteStore
+from custody.ledger.merkle import leaf_hash
+store = SqliteStore(Path(sys.argv[1]))
+number = 0
+while True:
+    body = f"{sys.argv[2]}-{number}".encode()
+    index, _ = store.append([(leaf_hash(body), body)], lambda f: f"note {f.size} {f.root.hex()}")
+    print(index, body.decode(), flush=True)
+    number += 1
+"""
+
+
+def test_kill_9_in_the_middle_of_appends_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    path, chance = tmp_path / "ledger.db", random.Random(7)
+    SqliteStore(path, create=True).close()
+    acknowledged: dict[int, str] = {}
+    for turn in range(KILLS):
+        child = subprocess.Popen(
+            [sys.executable, "-c", _APPENDER, str(path), f"t{turn}"], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout
+        said = [child.stdout.readline()]  # it is at work
+        time.sleep(chance.uniform(0, 0.04))
+        os.kill(child.pid, signal.SIGKILL)
+        said += child.stdout.readlines()
+        child.stdout.close()
+        assert child.wait() == -signal.SIGKILL
+        for line in said:
+            if line.endswith("\n"):
+                index, body = line.split()
+                assert int(index) not in acknowledged
+                acknowledged[int(index)] = body
+        store = SqliteStore(path)
+        found = check(store.read(0))
+        store.append([row(f"between {turn}")], note)
+        acknowledged[len(found)] = f"between {turn}"
+        assert check(store.read(0))[-1] == f"between {turn}".encode()
+        store.close()
+        for index, body in acknowledged.items():
+            assert index == len(found) or found[index] == body.encode()
+    assert len(acknowledged) > 2 * KILLS
+
+
+# What only a file can suffer
+
+
+def filled(path: Path) -> None:
+    store = SqliteStore(path, create=True)
+    store.append([row("a"), row("b")], note)
+    store.append([row("c")], note)
+    store.close()
+
+
+def sql(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_a_ledger_that_is_gone_is_tampering(tmp_path: Path) -> None:
+    with pytest.raises(Tampered, match="gone"):
+        SqliteStore(tmp_path / "ledger.db")
+
+
+def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="unable to open") as caught:
+        SqliteStore(tmp_path / "no" / "ledger.db", create=True)
+    assert "folder" in caught.value.hint
+
+
+def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
+    with pytest.raises(CustodyError):
+        SqliteStore(tmp_path).read(0)
+
+
+@pytest.mark.parametrize("raw", [b"", b"hello" * 1000, bytes(4096)], ids=["empty", "text", "zeros"])
+def test_what_is_no_ledger_is_tampering(raw: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(raw)
+    with pytest.raises(Tampered):
+        SqliteStore(path).read(0)
+
+
+def test_a_torn_file_is_never_read_as_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    filled(path)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 1024):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CustodyError):
+            check(SqliteStore(path).read(0))
+
+
+def test_a_file_with_a_smashed_page_is_never_read_as_something_else(tmp_path: Path) -> None:
+    path, chance = tmp_path / "ledger.db", random.Random(3)
+    filled(path)
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(60):
+        raw = bytearray(whole)
+        at = chance.randrange(len(raw))
+        raw[at : at + 1500] = chance.randbytes(len(raw[at : at + 1500]))
+        path.write_bytes(raw)
+        try:
+            assert check(SqliteStore(path).read(0)) == [b"a", b"b", b"c"]
+        except (CustodyError, AssertionError):
+            refused += 1
+    assert 10 < refused < 60
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE checkpoint SET frontier = x'00' WHERE size = 3",
+        "UPDATE checkpoint SET size = 4 WHERE size = 3",
+        "DROP TABLE entry",
+        "DROP TABLE checkpoint",
+        "ALTER TABLE entry RENAME COLUMN leaf TO leef",
+        "CREATE TABLE more AS SELECT * FROM entry; DROP TABLE entry",
+    ],
+)
+def test_an_edited_file_is_tampering(statement: str, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    filled(path)
+    sql(path, *statement.split(";"))
+    with pytest.raises(Tampered):
+        check(SqliteStore(path).read(0))
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("entry (idx, leaf, envelope)", "('x', x'00', x'00')"),
+        ("entry (idx, leaf, envelope)", "(3, NULL, x'00')"),
+        ("entry (idx, leaf, envelope)", "(3, x'00', 'text')"),
+        ("entry (idx, leaf, envelope)", "(3, x'00', NULL)"),
+        ("checkpoint (size, note, frontier)", "('9', 'n', x'00')"),
+        ("checkpoint (size, note, frontier)", "(9, x'00', x'00')"),
+        ("checkpoint (size, note, frontier)", "(9, 'n', NULL)"),
+        ("checkpoint (size, note, frontier)", "(9.5, 'n', x'00')"),
+        ("checkpoint (size, note, frontier)", "(9, cast(x'ff' as text), x'00')"),
+    ],
+)
+def test_values_of_another_type_are_tampering_though_the_schema_was_edited(
+    table: str, values: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.db"
+    filled(path)
+    name = table.partition(" ")[0]
+    columns = table.partition("(")[2].rstrip(")")
+    sql(
+        path,
+        f"CREATE TABLE loose AS SELECT * FROM {name}",
+        f"DROP TABLE {name}",
+        f"CREATE TABLE {name} ({columns})",
+        f"INSERT INTO {name} SELECT * FROM loose",
+    )
+    assert check(SqliteStore(path).read(0)) == [b"a", b"b", b"c"]
+    sql(path, f"INSERT INTO {table} VALUES {values}")
+    with pytest.raises(Tampered):
+        SqliteStore(path).read(0)
+
+
+def test_rows_beyond_the_checkpoint_block_further_appends(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    filled(path)
+    sql(path, f"INSERT INTO entry VALUES (3, x'{leaf_hash(b'd').hex()}', x'64')")
+    with pytest.raises(Tampered, match="do not fit"):
+        SqliteStore(path).append([row("e")], note)
+
+
+def test_a_busy_ledger_says_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.db"
+    filled(path)
+    monkeypatch.setattr("custody.adapters.sqlite.WAIT_SECONDS", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="locked") as caught:
+        SqliteStore(path).append([row("d")], note)
+    assert "try again" in caught.value.hint
+    assert check(SqliteStore(path).read(0)) == [b"a", b"b", b"c"]  # readers are not held up
+    other.execute("ROLLBACK")
+    other.close()
+    SqliteStore(path).append([row("d")], note)
+
+
+def test_a_full_disk_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    filled(path)
+    store = SqliteStore(path)
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(Unavailable, match="full") as caught:
+        store.append([(leaf_hash(b"big"), bytes(100_000))], note)
+    assert "safe" in caught.value.hint
+    assert check(store.read(0)) == [b"a", b"b", b"c"]
+    assert store.append([row("d")], note)[0] == 3
+
+
+@contextmanager
+def powerless() -> Iterator[None]:
+    """Act as nobody for a moment: root may write everywhere, whatever the permissions say."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(("what", "file", "folder"), [("file", 0o444, 0o777), ("folder", 0o666, 0o555)])
+def test_a_read_only_place_says_so(what: str, file: int, folder: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "ledger.db"
+        filled(path)
+        path.chmod(file)
+        path.parent.chmod(folder)
+        with powerless(), pytest.raises(Unavailable) as caught:
+            SqliteStore(path).append([row("d")], note)
+        assert "writ" in caught.value.hint
+        path.parent.chmod(0o777)
+        assert check(SqliteStore(path).read(0)) == [b"a", b"b", b"c"]
