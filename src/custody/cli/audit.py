@@ -64,7 +64,7 @@ def export_(app: App, output: Path) -> None:
     lines = [
         f"{output}: {record.size} entries, {size:,} bytes.",
         "  Give the trust root by another way: custody audit trust-root -o trust.json",
-        f"next: python -m custody_verify {output} --trust trust.json",
+        f"next: python -m custody_verify bundle {output} --trust trust.json",
     ]
     app.show({"bundle": str(output), "entries": record.size, "bytes": size}, lines)
 
@@ -93,6 +93,27 @@ def report(app: App, model: str, output: Path) -> None:
     page = render_report(passport(app.custody.desk, app.use_case, model))
     output.write_text(page, encoding="utf-8")
     app.show({"report": str(output)}, [f"{output} is written."])
+
+
+@audit.command()
+@click.argument("model", default="")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="bom.json", show_default=True)
+@face
+def bom(app: App, model: str, output: Path) -> None:
+    """Write what MODEL was made with, as a CycloneDX 1.6 bill of materials."""
+    import uuid
+
+    from custody.checks.artifact.dependencies import to_cyclonedx
+    from custody.records.lineage import chain_of, find_model
+
+    record = app.custody.desk.read()
+    finish = find_model(record, app.use_case, model)
+    listed = chain_of(record, finish).start.predicate["environment"]["packages"]["list"]
+    packages = [(str(package["name"]), str(package["version"])) for package in listed]
+    serial = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, finish.digest)}"
+    body = to_cyclonedx(packages, finish.subject.name, finish.subject.sha256, serial)
+    output.write_text(json.dumps(body, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    app.show({"bom": str(output), "packages": len(packages)}, [f"{output}: {len(packages)} packages."])
 
 
 @audit.command()
