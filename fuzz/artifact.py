@@ -1,4 +1,4 @@
-"""Throw damaged and random files at the artifact scanner: `python fuzz/artifact.py [SECONDS] [SEED]`.
+"""Throw damaged and random files at the artifact scanner: `python fuzz/artifact.py [--seconds 30] [--seed 1]`.
 
 Every input must be answered without an exception and within its limits; a failing input is written to
 `fuzz-artifact-failure.bin` in the current folder.
@@ -6,6 +6,7 @@ Every input must be answered without an exception and within its limits; a faili
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import tempfile
@@ -111,5 +112,8 @@ def main(seconds: float, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    seconds, seed = (sys.argv[1:] + ["30", "1"][len(sys.argv) - 1 :])[:2]
-    sys.exit(main(float(seconds), int(seed)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    sys.exit(main(options.seconds, options.seed))
