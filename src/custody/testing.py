@@ -286,7 +286,7 @@ class Life:
         stage: str = "validation",
     ) -> dict[str, Any]:
         """Return what a check's result says; gaps between groups are measured for each group and their crossing."""
-        groups = [{"by": name} for name in (*SENSITIVE, "*".join(SENSITIVE))]
+        groups: list[dict[str, Any]] = [{"by": name} for name in (*SENSITIVE, "*".join(SENSITIVE))]
         places = {"fairness.group_gaps": groups, "robustness.evasion": [{"features": 1}]}
         return {
             "check": check,

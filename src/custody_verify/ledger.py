@@ -170,12 +170,11 @@ def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
     if tree.root(size) != root:  # (4)
         raise Refused("the entries do not give the checkpoint's root: one was altered, replaced or moved")
     register = _Register(trust.owner_key)
-    entries = []
-    for envelope in envelopes:
-        try:
-            entries.append(register.accept(envelope))
-        except Refused as error:
-            raise Refused(f"entry {envelope.entry.index} does not count: {error}") from None
+    entries: list[Entry] = []
+    try:
+        entries.extend(register.accept(envelope) for envelope in envelopes)
+    except Refused as error:
+        raise Refused(f"entry {len(entries)} does not count: {error}") from None
     return History(entries, tree), list(register.people.values())
 
 
@@ -271,10 +270,10 @@ class _Register:
             raise Refused("the signature does not fit the statement")
         if entry.index and not say.may_say(signer.roles, entry.kind):
             raise Refused(f"{signer.name} may not say {say.short(entry.kind)}")
-        # Whoever holds the log's key could append somebody's old word once more. Twice in a row says nothing
-        # new; denials may repeat, and so may results, each of which counts anyway.
+        # Where the newest word counts, whoever holds the log's key could append somebody's old word once more.
+        # The same twice in a row says nothing new.
         first = self.seen.setdefault(entry.digest, entry.index)
-        if first < entry.index - 1 and entry.kind not in (say.DENIAL, say.RESULT):
+        if first < entry.index - 1 and entry.kind in say.NEWEST_COUNTS:
             raise Refused(f"it repeats the statement of entry {first} word for word: a replay")
         if entry.kind == say.ENROLMENT:
             self._enrol(_person(entry.said), entry.said["status"])

@@ -93,18 +93,14 @@ def _integer(text: str) -> int:
 
 
 def _walk(value: Any, what: str) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    level, depth = [value], 0
+    while level:
         inner: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                inner.extend(item.keys())
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
+            if isinstance(item, dict | list):
+                inner += [*item.keys(), *item.values()] if isinstance(item, dict) else item
+                if depth >= MAX_DEPTH:
+                    raise Refused(f"{what} is nested more than {MAX_DEPTH} levels deep")
             elif isinstance(item, str) and not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
                 raise Refused(f"{what} holds a lone surrogate")
-        level = inner
-        if not level:
-            return
-    raise Refused(f"{what} is nested more than {MAX_DEPTH} levels deep")
+        level, depth = inner, depth + 1

@@ -19,6 +19,7 @@ APPROVAL, WAIVER, DECISION = _own("approval"), _own("waiver"), _own("gate-decisi
 ADMISSION, DEPLOYMENT, PREDICTIONS = _own("admission"), _own("deployment"), _own("prediction-segment")
 INCIDENT, RETIREMENT, DENIAL = _own("incident"), _own("retirement"), _own("denial")
 
+NEWEST_COUNTS = {ENROLMENT, USE_CASE, RISK, DATASET, APPROVAL, WAIVER, INCIDENT, DECISION, ADMISSION}
 _ROLES = """owner security_manager data_engineer data_scientist ml_engineer validator approver compliance_officer
 auditor operator custodian"""
 ROLES = frozenset(_ROLES.split())
