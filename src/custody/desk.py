@@ -21,7 +21,7 @@ from custody.core.subject import Subject
 from custody.errors import InvalidInput, NotPermitted, Tampered, Unavailable
 from custody.ledger.log import Log, Moved, Reading
 from custody.seal.envelope import Envelope, seal
-from custody.seal.keys import Signer, keyid_of
+from custody.seal.keys import Signer, canonical_pem, keyid_of
 
 CUSTODIAN = "custodian"
 _MOST_TURNS = 1000
@@ -271,6 +271,7 @@ def enrol(desk: Desk, by: str, name: str, person: str, roles: frozenset[Role], p
         raise InvalidInput(f"{name!r} is not a usable name; use letters, digits, dots and dashes")
     if not roles:
         raise InvalidInput(f"{name} needs at least one role", hint=f"roles: {', '.join(Role)}")
+    public = canonical_pem(public)
     keyid = keyid_of(public)
     for other in desk.actors().actors.values():
         if other.keyid == keyid and other.name != name:

@@ -112,6 +112,13 @@ def keyid_of(public_pem: str) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def canonical_pem(public_pem: str) -> str:
+    """Write a P-256 public key in the one form that goes on record: uncompressed, nothing around it."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return _load_public(public_pem).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def verify_p256(public_pem: str, signature: bytes, message: bytes) -> None:
     """Raise `Tampered` unless `signature` is by that key over `message`."""
     from cryptography.exceptions import InvalidSignature
