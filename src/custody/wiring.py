@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from custody.stages.runtime import PredictionLog
     from custody.stages.training import Workshop
     from custody.stages.validation import Bench
+
+ANSWER_SECONDS = 600.0
+"""How long a model may take for one answer, unless the command says otherwise."""
 
 
 class Custody:
@@ -87,13 +90,14 @@ class Custody:
             (config.folder, config.state),
         )
 
-    def bench(self) -> Bench:
-        """Return where models are measured."""
+    def bench(self, time_limit: float = ANSWER_SECONDS) -> Bench:
+        """Return where models are measured; a model that takes longer than `time_limit` for an answer has none."""
         from custody.stages.validation import Bench
 
         config = self.config
         config.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Bench(config.root, config.staging, self.vault, self.read_table, self.open_model)
+        open_model = partial(self.open_model, time_limit=time_limit)
+        return Bench(config.root, config.staging, self.vault, self.read_table, open_model)
 
     def read_table(self, path: Path, name: str, columns: Columns) -> Table:
         """Read a table; a missing library is named with the command that installs it."""
@@ -105,12 +109,14 @@ class Custody:
             raise Unavailable(f"{error.name} is not installed", hint="pip install 'custody[checks]'") from None
 
     @contextmanager
-    def open_model(self, folder: Path, table: Table) -> Iterator[Predictor]:
+    def open_model(self, folder: Path, table: Table, time_limit: float = ANSWER_SECONDS) -> Iterator[Predictor]:
         """Open the model in `folder` behind a wall, for the features of `table`."""
         from custody.adapters.predictor import SandboxedPredictor
 
         positive = table.columns.positive
-        with SandboxedPredictor(self.sandbox, folder, table.features, positive=positive) as predictor:
+        with SandboxedPredictor(
+            self.sandbox, folder, table.features, positive=positive, time_limit=time_limit
+        ) as predictor:
             yield predictor
 
     def prediction_log(self, model: Subject, environment: str) -> PredictionLog:

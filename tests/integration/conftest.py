@@ -14,7 +14,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,14 @@ class Said:
     def both(self) -> str:
         """Return everything it printed."""
         return self.out + self.err
+
+    def refused(self, code: int, *words: str) -> None:
+        """Hold a refusal against the promise: the code, what and where, what next, and never a traceback."""
+        assert "Traceback" not in self.both, self.both
+        assert self.code == code, self.both
+        for word in words:
+            assert word in self.err, f"{word!r} is not in:\n{self.err}"
+        assert "next:" in self.err or "Usage:" in self.err, self.err
 
 
 class Place(Project):
@@ -298,7 +306,7 @@ def registered(solo_of: Callable[[str, Path], Place], tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def python() -> Iterator[Callable[..., Said]]:
+def python() -> Callable[..., Said]:
     """Return a function that runs Python source in a process of its own, in a project."""
 
     def run(place: Place, source: str, *words: str) -> Said:
@@ -313,7 +321,7 @@ def python() -> Iterator[Callable[..., Said]]:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
-    yield run
+    return run
 
 
 def as_json(said: Said) -> Sequence[Any] | dict[str, Any]:

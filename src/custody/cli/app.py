@@ -32,6 +32,15 @@ WORDS = {
 }
 """Each status as a word with a colour; the colour never stands alone."""
 
+NEXT = {
+    2: "mend what is named above, then repeat the command; --help says what it takes",
+    3: "custody next says what is missing, and who can give it",
+    4: "stop here and find out who changed it: custody audit verify",
+    5: "act with another key or as another person; custody audit people lists who may do what",
+    6: "try again; what was recorded is safe",
+}
+"""What to do after a refusal whose own words leave that open, by exit code."""
+
 
 class App:
     """One command's way to the project and to the user."""
@@ -112,8 +121,7 @@ def refuse(error: BaseException) -> int:
         error = Unavailable("there is not enough memory", hint="close other programs, or use a larger machine")
     if isinstance(error, CustodyError):
         click.echo(click.style("refused: ", fg="red", bold=True) + error.message, err=True)
-        if error.hint:
-            click.echo(f"   next: {error.hint}", err=True)
+        click.echo(f"   next: {_hint(error)}", err=True)
         return error.exit_code
     if os.environ.get("CUSTODY_DEBUG"):
         import traceback
@@ -140,10 +148,14 @@ def _unavailable(error: OSError) -> CustodyError:
     return Unavailable(f"{error.strerror or error}{where}", hint=hints.get(error.errno or 0, "repeat the command"))
 
 
+def _hint(error: CustodyError) -> str:
+    return error.hint or NEXT.get(error.exit_code, "custody status")
+
+
 def _as_json(error: CustodyError) -> dict[str, Any]:
     return {
         "error": type(error).__name__,
         "message": error.message,
-        "hint": error.hint,
+        "hint": _hint(error),
         "exit_code": error.exit_code,
     }

@@ -64,6 +64,8 @@ def start(app: App, **options: Any) -> None:
 
     if not 0 < options["time_limit"] <= 30 * 86400:
         raise InvalidInput("--time-limit must be between 0 and 30 days, in seconds")
+    if not 0 <= options["memory_limit"] <= 2**20:
+        raise InvalidInput("--memory-limit must be between 0 and 1048576 GiB; 0 is no limit")
     pairs = [text.partition("=") for text in options["parameters"]]
     if any(not sign or not name.isidentifier() for name, sign, _ in pairs):
         raise InvalidInput("--set must be of the form NAME=VALUE")

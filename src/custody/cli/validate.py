@@ -11,8 +11,11 @@ from custody.cli.results import finding_lines, results_body, ruling_lines
 @click.command()
 @click.argument("model", default="")
 @click.option("--full", is_flag=True, help="Show every measure, not only those the criteria ask for.")
+@click.option(
+    "--time-limit", type=float, default=600.0, show_default=True, help="For one answer of the model, in seconds."
+)
 @face
-def validate(app: App, model: str, full: bool) -> None:
+def validate(app: App, model: str, full: bool, time_limit: float) -> None:
     """Scan MODEL, open the held-out set once, run every check, and hold the results against the criteria.
 
     Exits 0 when all sealed criteria are met, 1 when one is proven not met, 3 when one is open or unknown.
@@ -20,10 +23,13 @@ def validate(app: App, model: str, full: bool) -> None:
     from custody.cli.results import result_lines
     from custody.core.decision import Status
     from custody.core.release import decide as judge
+    from custody.errors import InvalidInput
     from custody.stages.validation import validate as measure
 
+    if not 0 < time_limit <= 86400:
+        raise InvalidInput("--time-limit must be between 0 and 86400 seconds")
     custody = app.custody
-    found = measure(custody.desk, custody.bench(), app.actor, app.use_case, model, app.progress())
+    found = measure(custody.desk, custody.bench(time_limit), app.actor, app.use_case, model, app.progress())
     record = custody.desk.read()
     decision = judge(record, found.model.subject.sha256, app.use_case, custody.desk.time())
     criteria = [ruling for ruling in decision.rulings if not ruling.id.startswith("process.")]

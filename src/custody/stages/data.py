@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from custody.checks.registry import registry
-from custody.checks.target import Columns, Target
+from custody.checks.target import Columns, Table, Target
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.evidence import Evidence
@@ -50,11 +50,15 @@ def register(
             raise InvalidInput(f"a dataset needs a {what}")
     if not path.exists():
         raise InvalidInput(f"{path} does not exist")
+    if not (path.is_file() or path.is_dir()):
+        raise InvalidInput(f"{path} is neither a file nor a folder", hint="save its content as a file first")
     pen = desk.permit(actor, Action.REGISTER_DATA)
     record = desk.read()
     if not record.of_kind(kinds.SOURCING):
         raise OutOfOrder("no decision to build, buy or adopt is on record", hint="custody source decide --help")
     table = read(path, name, columns)
+    if purpose != "live":
+        _need_positive(table)
     manifest, blocks = digest_dataset(path)
     known = record.latest(kinds.DATASET, name=name)
     if known is not None and known.subject.sha256 != manifest.sha256:
@@ -102,6 +106,30 @@ def check(
             write_result(pen, entry.subject, checked.id, Stage.DATA, result, {"dataset": entry.subject.sha256})
         )
     return found
+
+
+def _need_positive(table: Table) -> None:
+    """Refuse a positive label that no row has: it is misspelt, and every check would be unanswered later."""
+    import polars as pl
+
+    target, wanted = table.columns.target, table.columns.positive
+    if not target or not wanted:
+        return
+    column = table.frame[target]
+    found = column.cast(pl.String, strict=False).str.strip_chars() == wanted
+    if not found.any() and not (column.cast(pl.Float64, strict=False) == _number(wanted)).any():
+        seen = ", ".join(repr(value) for value in column.unique().sort().head(6).to_list())
+        raise InvalidInput(
+            f"{table.name}: no row has {wanted!r} in {target!r}, which holds {seen}",
+            hint="name the positive value with --positive",
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _relative(path: Path, root: Path) -> str:
