@@ -12,7 +12,7 @@ from collections.abc import Callable
 from custody.checks.artifact import _onnx, _safetensors
 from custody.checks.artifact._arrays import read_gguf, read_npy
 from custody.checks.artifact._onnx import read_onnx
-from custody.checks.artifact._pickle import probe, read_pickles
+from custody.checks.artifact._pickle_file import probe, read_pickles
 from custody.checks.artifact._safetensors import read_safetensors
 from custody.checks.artifact._source import Source
 from custody.checks.artifact._streams import read_stream

@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from custody.checks.artifact._pickle import probe, read_pickles
+from custody.checks.artifact._pickle_file import probe, read_pickles
 from custody.checks.artifact._source import Slice, Source
 from custody.checks.artifact._streams import unpack
 from custody.checks.artifact._survey import Malformed, Survey, escapes
