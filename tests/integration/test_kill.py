@@ -17,10 +17,10 @@ POINTS = int(os.environ.get("CUSTODY_KILLS", "200"))
 
 ORIGIN = ["--source", "a test", "--owner", "olga", "--licence", "own", "--trust", "trusted"]
 KINDS = {
-    "person": "enrolment",
+    "person": "actor-enrolment",
     "risk": "risk",
-    "register": "dataset",
-    "seal": "seal",
+    "register": "dataset-record",
+    "seal": "criteria-seal",
     "approve": "approval",
     "decide": "decision",
     "open": "incident",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +17,9 @@ from custody.core.sandbox import IN, Mount, Outcome, Sandbox, fixed_environment,
 from custody.core.seed import derive_seed
 from custody.core.subject import Subject, run_subject
 from custody.desk import Desk, Pen
-from custody.errors import InvalidInput, OutOfOrder, Tampered, Unavailable
+from custody.errors import InvalidInput, OutOfOrder, Tampered
 from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
+from custody.records.output import claimed
 from custody.records.vault import ModelVault
 from custody.seal.digest import Manifest, copy_verified, describe, fingerprints, verify, walk
 
@@ -87,7 +86,7 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
         desk.deny(pen.actor, Action.START_RUN, Access(allowed=False, reason=f"{seal.person} wrote the criteria"), None)
     inputs = _inputs(desk, pen, record, seal, order.data)
     run_id = secrets.token_hex(6)
-    with _claimed(workshop, order) as out, _staged(workshop, run_id, inputs) as staged:  # (2)
+    with claimed(workshop.root, order.out, workshop.runs) as out, _staged(workshop, run_id, inputs) as staged:  # (2)
         banned = [workshop.root / str(entry.predicate["path"]) for entry in inputs]
         code = workshop.capture_code(workshop.root, [*banned, out, *workshop.hidden])
         before = {entry.subject.name: fingerprints(workshop.root / str(entry.predicate["path"])) for entry in inputs}
@@ -153,43 +152,6 @@ def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: 
                 hint="release it from quarantine by registering it with a higher trust level",
             )
     return found
-
-
-@contextmanager
-def _claimed(workshop: Workshop, order: Order) -> Iterator[Path]:
-    """Take the output folder for one run, empty; leftovers of a run that was cut short are removed.
-
-    The claim is a lock that ends with the process, on a file that names the folder while a run uses it.
-    Raises `InvalidInput` when the folder is not empty, `Unavailable` while another run writes to it.
-    """
-    out = workshop.root / order.out
-    if Path(order.out).is_absolute() or ".." in Path(order.out).parts or out == workshop.root:
-        raise InvalidInput(f"the output folder {order.out!r} must be a folder below {workshop.root}")
-    if out.exists() and not out.is_dir():
-        raise InvalidInput(f"the output folder {out} is a file", hint="name another folder with --out")
-    name = hashlib.sha256(str(out).encode()).hexdigest()[:16]
-    with (_folder(workshop.runs) / f"{name}.claim").open("a+") as claim:
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Unavailable(
-                f"another run is writing to {out}", hint="wait for it, or name another folder with --out"
-            ) from None
-        claim.seek(0)
-        if claim.read():
-            shutil.rmtree(out, ignore_errors=True)
-            claim.truncate(0)
-        if out.exists() and any(out.iterdir()):
-            raise InvalidInput(
-                f"the output folder {out} is not empty; a run must start with an empty one",
-                hint=f"move {order.out} away, or name another folder with --out",
-            )
-        claim.write(str(out))
-        claim.flush()
-        try:
-            yield out
-        finally:  # a run that was killed does not come here: its claim stays, and says whose leftovers those are
-            claim.truncate(0)
 
 
 @contextmanager
