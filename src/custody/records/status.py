@@ -50,11 +50,16 @@ class Standing:
     steps: Sequence[Step]
 
 
-def standing(record: Record, use_case: str, actors: Sequence[Actor], at: str) -> Standing:
-    """Read the newest model's life at the moment `at`, or what is missing before there is one."""
+def standing(
+    record: Record, use_case: str, actors: Sequence[Actor], at: str, finish: Evidence | None = None
+) -> Standing:
+    """Read a model's life at the moment `at`, or what is missing before there is one.
+
+    The model is the one that `finish` made, else the newest.
+    """
     opened = record.latest(kinds.USE_CASE, use_case=use_case)
     finishes = models(record, use_case)
-    finish = finishes[-1] if finishes else None
+    finish = finish or (finishes[-1] if finishes else None)
     chain = chain_of(record, finish) if finish else None
     view = _View(record, use_case, finish, chain, actors)
     if finish is not None:

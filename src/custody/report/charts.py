@@ -122,14 +122,14 @@ def group_bars(rows: Sequence[Bar], title: str, *, unit: str = "", span: float =
     room = max((high - low) * 0.08, (span - (high - low)) / 2) or 0.05
     low, high = low - room, high + room
     left = 24 + 6.6 * max(len(short(row.name, 26)) for row in rows)
-    right, width, step, top = 118.0, 520.0, 30.0, 10.0
+    right, width, step, top = 108.0, 440.0, 30.0, 10.0
     bottom = top + step * len(rows)
 
     def x(value: float) -> float:
         return left + (value - low) / (high - low) * (width - left - right)
 
     body = []
-    for tick in ticks(low, high, 4):
+    for tick in ticks(low, high, 4 if width - left - right > 150 else 2):
         body += [
             line(x(tick), top, x(tick), bottom),
             text(x(tick), bottom + 17, f"{tick:g}", at="middle", size=11),
@@ -143,14 +143,14 @@ def group_bars(rows: Sequence[Bar], title: str, *, unit: str = "", span: float =
                     text(left - 12, y + 4, short(row.name, 26), at="end", paint="ink", size=12.5),
                     line(x(row.low), y, x(row.high), y, paint="accent", width=3),
                     circle(x(row.value), y, 5, fill="accent", edge="paper"),
-                    text(width - right + 14, y + 4, _aligned(row.value), paint="ink", size=12.5, bold=True),
+                    text(width - right + 10, y + 4, _aligned(row.value), paint="ink", size=12.5, bold=True),
                     text(width - 2, y + 4, f"n {row.n:,}" if row.n else "", at="end", size=11),
                 ],
                 title=told,
             )
         )
     if unit:
-        body.append(text((left + width - right) / 2, bottom + 35, unit, at="middle", size=11))
+        body.append(text((left + width - right) / 2, bottom + 36, unit, at="middle", size=11.5))
     return svg(width, bottom + (42 if unit else 24), title, body)
 
 
@@ -173,7 +173,7 @@ def roc_curve(
     need_finite(*(item for point in points for item in point))
     if any(not 0 <= item <= 1 for point in points for item in point):
         raise InvalidInput("a ROC curve lives in the unit square")
-    left, top, side, floor = 60.0, 12.0, 270.0, 1e-3
+    left, top, side, floor = 60.0, 32.0, 270.0, 1e-3
 
     def scaled(value: float) -> float:
         return 1 + math.log10(max(value, floor)) / 3 if log else value
@@ -198,11 +198,9 @@ def roc_curve(
         path(polyline(curve)),
         text(left + side / 2, top + side + 36, across, at="middle", size=11.5),
     ]
-    words = [text(left + side - 10, top + side - 30, note, at="end", paint="ink", size=13, bold=True)] if note else []
+    words = [text(left, 20, note, paint="ink", size=13, bold=True)] if note else []
     words.append(text(left + side - 10, top + side - 12, "dashed: guessing", at="end", size=11))
-    middle = top + side / 2
-    turned = f'<g transform="rotate(-90 14 {middle:.0f})">{text(14, middle + 4, up, at="middle", size=11.5)}</g>'
-    return svg(left + side + 20, top + side + 46, title, [*body, *words, turned], about=note)
+    return svg(left + side + 20, top + side + 46, title, [*body, *words, _turned(10, top + side / 2, up)], about=note)
 
 
 def drift_pairs(
@@ -212,37 +210,62 @@ def drift_pairs(
     title: str,
     *,
     names: tuple[str, str] = ("training", "live"),
+    across: str = "",
+    up: str = "share of records",
 ) -> str:
-    """Set two histograms side by side, bin for bin; shares from 0 to 1, labels for bins or categories."""
+    """Set two histograms side by side, bin for bin; shares from 0 to 1, labels for bins or categories.
+
+    `across` and `up` name the axes.
+    """
     if not labels or not len(labels) == len(before) == len(after):
         raise InvalidInput("two histograms need the same bins, and at least one")
     need_finite(*before, *after)
     if min(*before, *after, 0.0) < 0:
         raise InvalidInput("a share cannot be negative")
-    left, top, tall, width = 44.0, 30.0, 150.0, 520.0
+    left, top, tall, width = 62.0, 34.0, 150.0, 440.0
     most = max(*before, *after, 1e-9) * 1.08
     step = (width - left - 8) / len(labels)
     thick = min(step * 0.38, 26.0)
+    bottom = top + tall
     body = []
     for tick in ticks(0.0, most, 4):
-        y = top + tall - tick / most * tall
+        y = bottom - tick / most * tall
         body += [line(left, y, width - 8, y), text(left - 8, y + 4, _percent(tick), at="end", size=11)]
-    every = max(1, math.ceil(max(len(short(label, 16)) for label in labels) * 6.2 / step))
+    longest = max(len(short(label, 14)) for label in labels) * 6.2
+    leaning = longest > step
+    every = max(1, math.ceil(13 / step))
     for index, (label, first, second) in enumerate(zip(labels, before, after, strict=True)):
         middle = left + step * (index + 0.5)
         bars = []
         for share, x, paint in ((first, middle - thick, "accent"), (second, middle, "other")):
             size = share / most * tall
-            bars.append(rect(x + 0.5, top + tall - size, thick - 1, size, fill=paint, fade=0.9))
+            bars.append(rect(x + 0.5, bottom - size, thick - 1, size, fill=paint, fade=0.9))
         told = f"{label}: {names[0]} {_percent(first)}, {names[1]} {_percent(second)}"
         if index % every == 0:
-            bars.append(text(middle, top + tall + 16, short(label, 16), at="middle", size=10.5))
+            bars.append(_label(middle, bottom, short(label, 14), leaning=leaning))
         body.append(group(bars, title=told))
     x = left
     for name, paint in zip(names, ("accent", "other"), strict=True):
-        body += [rect(x, 8, 10, 10, fill=paint), text(x + 15, 17, name, paint="ink", size=11.5)]
-        x += 34 + 6.6 * len(name)
-    return svg(width, top + tall + 26, title, body)
+        body += [rect(x, 6, 11, 11, fill=paint), text(x + 16, 16, name, paint="ink", size=12)]
+        x += 36 + 6.8 * len(name)
+    body.append(_turned(10, top + tall / 2, up))
+    height = bottom + (14 + 0.62 * longest if leaning else 22)
+    if across:
+        height += 20
+        body.append(text((left + width) / 2, height - 5, across, at="middle", size=11.5))
+    return svg(width, height + 2, title, body)
+
+
+def _label(x: float, y: float, words: str, *, leaning: bool) -> str:
+    """Write the name of a bin under it, leaning where it would run into its neighbours."""
+    if not leaning:
+        return text(x, y + 17, words, at="middle", size=11)
+    return f'<g transform="rotate(-38 {x:.1f} {y + 13:.1f})">{text(x + 3, y + 13, words, at="end", size=11)}</g>'
+
+
+def _turned(x: float, y: float, words: str) -> str:
+    """Name a vertical axis."""
+    return f'<g transform="rotate(-90 {x:.0f} {y:.0f})">{text(x, y + 4, words, at="middle", size=11.5)}</g>'
 
 
 def timeline(stops: Sequence[Stop], title: str) -> str:
@@ -293,7 +316,7 @@ def share_bars(parts: Sequence[tuple[str, float]], title: str) -> str:
     total = sum(value for _, value in parts)
     if not parts or total <= 0 or min(value for _, value in parts) < 0:
         raise InvalidInput("shares need a positive whole and no negative part")
-    width, x = 520.0, 0.0
+    width, x = 440.0, 0.0
     body = []
     for index, (name, value) in enumerate(parts):
         size = value / total * width
@@ -303,7 +326,7 @@ def share_bars(parts: Sequence[tuple[str, float]], title: str) -> str:
         body += [
             group([rect(x, 4, max(size - 1.5, 0.5), 20, fill="accent", fade=shade)], title=told),
             rect(0, y - 10, 11, 11, fill="accent", fade=shade),
-            text(19, y, short(name, 60), paint="ink", size=12.5),
+            text(19, y, short(name, 44), paint="ink", size=12.5),
             text(width - 70, y, number(value), at="end", size=11.5),
             text(width - 2, y, _percent(value / total), at="end", paint="ink", size=12.5, bold=True),
         ]
@@ -376,7 +399,7 @@ def _depths(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> Mapping[s
 
 def _aligned(value: float) -> str:
     """Write a share with three decimals, so that a column of them can be compared."""
-    return f"{value:.3f}" if abs(value) < 10 else number(value)
+    return f"{round(value, 3) + 0.0:.3f}" if abs(value) < 10 else number(value)
 
 
 def _percent(share: float) -> str:

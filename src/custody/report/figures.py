@@ -13,7 +13,7 @@ from typing import Any
 
 from custody.errors import InvalidInput
 from custody.report.charts import Bar, drift_pairs, group_bars, roc_curve
-from custody.report.page import Figure
+from custody.report.rows import Figure
 
 Details = Mapping[str, Any]
 Draw = Callable[[Details, Sequence[Mapping[str, Any]]], list[Figure]]
@@ -23,9 +23,11 @@ _FEATURES_SHOWN = 4
 
 
 def figures_of(results: Iterable[Mapping[str, Any]]) -> list[Figure]:
-    """Return the figures for check results (`check`, `measures`, `details`), in the order of the results."""
+    """Return the figures for check results (`check`, `measures`, `details`), in reading order."""
+    order = list(_DRAWN)
+    known = [result for result in results if result.get("check") in order]
     found: list[Figure] = []
-    for result in results:
+    for result in sorted(known, key=lambda result: order.index(str(result["check"]))):
         draw = _DRAWN.get(str(result.get("check")))
         details, measures = result.get("details"), result.get("measures")
         if draw is None or not isinstance(details, Mapping) or not isinstance(measures, Sequence):
@@ -101,7 +103,7 @@ def _membership(details: Details, measures: Sequence[Mapping[str, Any]]) -> list
 
 def _evasion(details: Details, _: Sequence[Mapping[str, Any]]) -> list[Figure]:
     curve = details["curve"]
-    labels = [f"{step['features']} changed" for step in curve]
+    labels = [str(step["features"]) for step in curve]
     title = "Caught records that slip past"
     drawing = drift_pairs(
         labels,
@@ -109,6 +111,8 @@ def _evasion(details: Details, _: Sequence[Mapping[str, Any]]) -> list[Figure]:
         [step["success"] for step in curve],
         title,
         names=("random changes", "attack"),
+        across="columns that were changed",
+        up="share that slips past",
     )
     caption = (
         f"{details['attacked']:,} of {details['caught']:,} caught records attacked with {details['queries']:,} "
@@ -125,7 +129,9 @@ def _drift(details: Details, _: Sequence[Mapping[str, Any]]) -> list[Figure]:
         title = f"{row['feature']}: training and live"
         moved = "It moved" if row["drifted"] else "It did not move"
         caption = f"{moved}: population stability index {row['psi']:.3f} ({row['low']:.3f} to {row['high']:.3f})."
-        drawing = drift_pairs(histogram["bins"], histogram["training"], histogram["live"], title)
+        drawing = drift_pairs(
+            histogram["bins"], histogram["training"], histogram["live"], title, across=str(row["feature"])
+        )
         found.append(Figure(title, drawing, caption))
     return found
 
@@ -166,9 +172,10 @@ def _wilson(rate: float, n: int) -> tuple[float, float]:
 
 _DRAWN: Mapping[str, Draw] = {
     "performance.classification": _classification,
-    "fairness.group_gaps": _group_gaps,
     "privacy.membership_inference": _membership,
+    "fairness.group_gaps": _group_gaps,
     "robustness.evasion": _evasion,
     "poisoning.label_flips": _label_flips,
     "live.drift": _drift,
 }
+"""The drawing for each check; figures that belong side by side follow each other."""

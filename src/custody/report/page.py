@@ -2,117 +2,47 @@
 
 The page holds no script, loads nothing and says so to the browser (a content security policy allows its
 own inline style and nothing more). Whatever comes from outside is escaped; charts are let in only if
-they are drawings and nothing else (`_drawing`). The same page serves the demonstration and an audit.
+they are drawings and nothing else (`_admit.drawing`). The same page serves the demonstration and an audit.
 """
 
 from __future__ import annotations
 
-import types
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
-from xml.parsers import expat
+from datetime import UTC, datetime
+from typing import Any
 
 from custody.errors import InvalidInput
+from custody.report._admit import drawing
 from custody.report._draw import GLYPHS, clean, number
 from custody.report._style import STYLE
 from custody.report.charts import interval_strip
+from custody.report.notices import notices_of
+from custody.report.rows import (
+    CriterionRow,
+    Fact,
+    FaultRow,
+    Figure,
+    Notice,
+    Report,
+    RuleRow,
+    StageRow,
+    report_from,
+)
 
-Row = TypeVar("Row")
+__all__ = [
+    "CriterionRow",
+    "Fact",
+    "FaultRow",
+    "Figure",
+    "Notice",
+    "Report",
+    "RuleRow",
+    "StageRow",
+    "render_report",
+    "report_from",
+]
 
-
-@dataclass(frozen=True)
-class StageRow:
-    """A stage of the life: what happened there, and the ledger entries that prove it."""
-
-    name: str
-    sentence: str
-    entries: Sequence[int] = ()
-    status: str = "met"
-
-
-@dataclass(frozen=True)
-class CriterionRow:
-    """A criterion as it was sealed, and the answer. Unknown answers have no `value`, and a reason."""
-
-    id: str
-    asks: str
-    bound: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    status: str
-    reason: str = ""
-    at_least: float | None = None
-    at_most: float | None = None
-    entries: Sequence[int] = ()
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart from `custody.report.charts` with its title and a sentence that reads it out."""
-
-    title: str
-    svg: str
-    caption: str = ""
-    wide: bool = False
-
-
-@dataclass(frozen=True)
-class FaultRow:
-    """A planted fault and what caught it.
-
-    `entry` is the ledger entry of the evidence, or None where the ledger itself was attacked;
-    `clean_silent` tells whether the same rule said nothing when the fault was absent.
-    """
-
-    name: str
-    story: str
-    planted: str
-    caught_by: str
-    reason: str
-    entry: int | None
-    exit_code: int
-    next_command: str
-    seconds: float
-    clean_silent: bool
-    caught: bool = True
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A small labelled figure under the headline."""
-
-    label: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything the page shows. Only `title` and `headline` are needed; empty sections are left out."""
-
-    title: str
-    headline: str
-    generated: str = ""
-    verdict: str = ""
-    stages: Sequence[StageRow] = ()
-    criteria: Sequence[CriterionRow] = ()
-    charts: Sequence[Figure] = ()
-    faults: Sequence[FaultRow] = ()
-    facts: Sequence[Fact] = ()
-    timeline: str = ""
-    """The drawing of the stages, from `charts.timeline`; empty leaves the list of stages alone."""
-
-
-_ROWS: Mapping[str, type[Any]] = {
-    "stages": StageRow,
-    "criteria": CriterionRow,
-    "charts": Figure,
-    "faults": FaultRow,
-    "facts": Fact,
-}
 _GLOSSARY = (
     ("met", "Met", "The whole interval lies inside the bound. The promise holds at the sealed confidence."),
     ("not met", "Not met", "The whole interval lies outside the bound. The promise is broken; no waiver is implied."),
@@ -133,15 +63,15 @@ _VERDICTS = (
 )
 
 
-def report_from(document: Mapping[str, Any]) -> Report:
-    """Read a report from plain JSON data; raises `InvalidInput` naming the field that is wrong."""
-    found = dict(document)
-    for name, kind in _ROWS.items():
-        rows = found.get(name, ())
-        if isinstance(rows, str) or not isinstance(rows, Sequence):
-            raise InvalidInput(f"report.{name} is not a list")
-        found[name] = [_row(kind, row, f"report.{name}[{index}]") for index, row in enumerate(rows)]
-    return _row(Report, found, "report")
+_COMMANDS = (
+    ("custody audit verify", "re-check every signature, hash and decision of the ledger this page was made from"),
+    ("custody audit show N", "read entry N in full: who signed it, and what it says"),
+    ("custody audit export", "write the evidence to one file, for somebody who trusts neither this page nor its maker"),
+    ("python -m custody_verify bundle.json --trust trust.json", "recompute the decisions from that file, offline"),
+)
+_GATE = {"GO": "met", "NO-GO": "not met", "INCONCLUSIVE": "inconclusive"}
+_ASKED = re.compile(r"([a-z0-9_]+\.[a-z0-9_]+)\.([a-z0-9_]+)(?: \[([^\[\]]*)\])?")
+_SPELLED = {"auc": "AUC", "by": "by", "ece": "ECE", "psi": "PSI"}
 
 
 def render_report(report: Report | Mapping[str, Any]) -> str:
@@ -155,7 +85,9 @@ def render_report(report: Report | Mapping[str, Any]) -> str:
         ("faults", "Faults and what caught them", _faults(shown.faults)),
         ("life", "The life of the model", _life(shown)),
         ("criteria", "What was promised, and what was measured", _criteria(shown.criteria)),
+        ("rules", "The rules of the process", _rules(shown.rules)),
         ("measurements", "Measurements", _figures(shown.charts)),
+        ("check", "Check it yourself", _check()),
         ("words", "What the words mean", _glossary()),
     ]
     kept = [section for section in sections if section[2]]
@@ -168,25 +100,52 @@ def render_report(report: Report | Mapping[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
         f"<title>{clean(shown.title)}</title><style>{STYLE}</style></head><body>"
-        f"{_header(shown)}<nav>{contents}</nav><main>{body}</main>"
+        f'{_header(shown)}<nav aria-label="Contents">{contents}</nav><main>{body}</main>'
         "<footer>Written by Custody. Every entry number refers to the ledger this report was made from; "
         "the report itself proves nothing, the ledger does.</footer></body></html>\n"
     )
 
 
 def _header(report: Report) -> str:
-    verdict = ""
+    pills = ""
     if report.verdict:
-        words = {"GO": "met", "NO-GO": "not met", "INCONCLUSIVE": "inconclusive"}
-        if report.verdict not in words:
+        if report.verdict not in _GATE:
             raise InvalidInput(f"{report.verdict!r} is no verdict of a gate")
-        verdict = f'<p class="verdict">{_pill(words[report.verdict], report.verdict)}</p>'
-    facts = "".join(f"<div><dt>{clean(fact.label)}</dt><dd>{clean(fact.value)}</dd></div>" for fact in report.facts)
-    return (
-        f'<header><p class="brand"><span>Custody</span><span>{clean(report.generated)}</span></p>'
-        f"<h1>{clean(report.title)}</h1>{verdict}"
-        f'<p class="lead">{clean(report.headline)}</p>{f"<dl class=facts>{facts}</dl>" if facts else ""}</header>'
+        pills = _pill(_GATE[report.verdict], report.verdict)
+    pills += "".join(f'<span class="mark">{clean(mark)}</span>' for mark in report.marks)
+    facts = "".join(
+        f"<div><dt>{clean(fact.label)}</dt><dd>{clean(fact.value)}{_detail(fact.detail)}</dd></div>"
+        for fact in report.facts
     )
+    return (
+        f'<header><p class="brand"><span>Custody</span><span>{clean(_moment(report.generated))}</span></p>'
+        f"<h1>{clean(report.title)}</h1>{f'<p class=verdict>{pills}</p>' if pills else ''}"
+        f'<p class="lead">{clean(report.headline)}</p>{_notices(notices_of(report))}'
+        f"{f'<dl class=facts>{facts}</dl>' if facts else ''}</header>"
+    )
+
+
+def _detail(text: str) -> str:
+    """Show what is too long for a large figure; a digest in even strokes, so that it can be compared."""
+    if not text:
+        return ""
+    digest = " class=digest" if re.fullmatch("[0-9a-f]{64}", text) else ""
+    return f"<small{digest}>{clean(text)}</small>"
+
+
+def _notices(notices: Sequence[Notice]) -> str:
+    """Show what must not be overlooked above everything else; nothing when there is nothing to say."""
+    if not notices:
+        return ""
+    shown = ""
+    for notice in notices:
+        kind = _kind(notice.status)
+        lines = "".join(f"<li>{clean(line)}</li>" for line in notice.lines)
+        shown += (
+            f'<div class="notice {kind.replace(" ", "-")}"><p><i aria-hidden="true">{GLYPHS[kind]}</i>'
+            f"<strong>{clean(notice.title)}</strong></p>{f'<ul>{lines}</ul>' if lines else ''}</div>"
+        )
+    return f'<div class="notices" role="note" aria-label="Read this first">{shown}</div>'
 
 
 def _faults(rows: Sequence[FaultRow]) -> str:
@@ -197,7 +156,7 @@ def _faults(rows: Sequence[FaultRow]) -> str:
     body = []
     for index, row in enumerate(rows, 1):
         outcome = _pill("met", "caught") if row.caught else _pill("not met", "missed")
-        where = f"entry {row.entry}" if row.entry is not None else "the ledger itself"
+        where = f"entry {row.entry}" if row.entry is not None else "no entry"
         quiet = _pill("met", "silent") if row.clean_silent else _pill("not met", "also alarmed")
         body.append(
             f'<tr><td class="count">{index}</td><td><strong>{clean(row.name)}</strong><p>{clean(row.story)}</p>'
@@ -205,11 +164,12 @@ def _faults(rows: Sequence[FaultRow]) -> str:
             f"<td>{outcome} <strong>{_breakable(row.caught_by)}</strong><p>{clean(row.reason)}</p>"
             f'<p class="next"><code>{clean(row.next_command)}</code></p></td>'
             f'<td class="where"><p>{clean(where)}</p><p>exit {row.exit_code}</p><p>{number(row.seconds)} s</p></td>'
-            f'<td class="where">{quiet}</td></tr>'
+            f"<td>{quiet}</td></tr>"
         )
     return (
         f'<p class="note">{caught} of {len(rows)} caught. The same rules stayed silent without the fault in '
-        f"{silent} of {len(rows)} lives.</p>"
+        f"{silent} of {len(rows)} lives. \u201cNo entry\u201d means that the attempt was refused before anything "
+        "reached the ledger.</p>"
         '<table class="faults"><thead><tr><th></th><th>Fault</th><th>Caught by, and the next command</th>'
         f"<th>Evidence</th><th>Without it</th></tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
@@ -218,13 +178,28 @@ def _faults(rows: Sequence[FaultRow]) -> str:
 def _life(report: Report) -> str:
     if not report.stages:
         return ""
-    strip = f'<div class="strip">{_drawing(report.timeline)}</div>' if report.timeline else ""
+    strip = f'<div class="strip">{drawing(report.timeline)}</div>' if report.timeline else ""
     rows = "".join(
-        f"<tr><td>{_pill(row.status)}</td><th>{clean(row.name)}</th><td>{clean(row.sentence)}</td>"
-        f'<td class="where">{_entries(row.entries)}</td></tr>'
+        f'<tr><td>{_pill(row.status)}</td><th scope="row">{clean(row.name)}</th><td>{clean(row.sentence)}</td>'
+        f"<td>{_entries(row.entries)}</td></tr>"
         for row in report.stages
     )
     return f'{strip}<table class="life"><tbody>{rows}</tbody></table>'
+
+
+def _rules(rows: Sequence[RuleRow]) -> str:
+    if not rows:
+        return ""
+    body = "".join(
+        f'<tr><td>{_pill(row.status)}</td><th scope="row"><code>{_breakable(row.id)}</code></th>'
+        f"<td>{clean(row.sentence)}</td><td>{_entries(row.entries)}</td></tr>"
+        for row in rows
+    )
+    return (
+        '<p class="note">These ask how the model came to be, not how good it is. The answer is read off the '
+        "ledger: there is nothing to estimate, so there is no interval.</p>"
+        f'<table class="life rules"><tbody>{body}</tbody></table>'
+    )
 
 
 def _criteria(rows: Sequence[CriterionRow]) -> str:
@@ -246,30 +221,53 @@ def _criteria(rows: Sequence[CriterionRow]) -> str:
         )
         rows_seen = f"<br>{row.n:,} rows" if row.n else ""
         why = f"<p>{clean(row.why)}</p>" if row.why else ""
-        reason = f'<p class="reason">{clean(row.reason)}</p>' if row.reason else ""
+        reason = (
+            f'<p class="reason {_kind(row.status).replace(" ", "-")}">{clean(row.reason)}</p>' if row.reason else ""
+        )
         body.append(
-            f'<tr><td class="count">{clean(row.id)}</td><td><code>{_breakable(row.asks)}</code>'
-            f' <span class="bound">{clean(row.bound)}</span>{why}</td><td>{strip}</td>'
-            f'<td class="numbers">{measured}{rows_seen}</td>'
-            f"<td>{_pill(row.status)}{reason}{_entries(row.entries)}</td></tr>"
+            f'<tr><td>{_pill(row.status)}<p class="id">{_breakable(row.id)}</p></td>'
+            f"<td>{_question(row)}{why}{reason}</td><td>{strip}</td>"
+            f'<td class="numbers">{measured}{rows_seen}{_entries(row.entries)}</td></tr>'
         )
     return (
         '<p class="note">The shaded side of the tick is what was promised. A bound is compared with the whole '
         "interval, never with the estimate alone.</p>"
-        '<table class="criteria"><thead><tr><th></th><th>Asked</th><th>Bound and interval</th><th>Measured</th>'
-        f"<th>Verdict</th></tr></thead><tbody>{''.join(body)}</tbody></table>"
+        '<table class="criteria"><thead><tr><th>Verdict</th><th>Asked, and why</th><th>Bound and interval</th>'
+        f"<th>Measured</th></tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
+
+
+def _question(row: CriterionRow) -> str:
+    """Show what is asked in words, and below it the exact name; other text is shown as it is."""
+    bound = f' <span class="bound">{clean(row.bound)}</span>' if row.bound else ""
+    found = _ASKED.fullmatch(row.asks)
+    if found is None:
+        return f"<strong>{_breakable(row.asks)}</strong>{bound}"
+    check, measure, spot = found.groups()
+    words = " ".join(_SPELLED.get(word, word) for word in measure.split("_"))
+    where = ", " + spot.replace("by=", "by ").replace("=", " ").replace("*", " and ") if spot else ""
+    exact = f"{check}.{measure}" + (f" [{spot}]" if spot else "")
+    title = clean(words[:1].upper() + words[1:] + where)
+    return f'<strong>{title}</strong>{bound}<br><code class="exact">{_breakable(exact)}</code>'
 
 
 def _figures(figures: Sequence[Figure]) -> str:
     if not figures:
         return ""
     drawn = "".join(
-        f"<figure{' class=wide' if figure.wide else ''}><h3>{clean(figure.title)}</h3>{_drawing(figure.svg)}"
-        f"<figcaption>{clean(figure.caption)}</figcaption></figure>"
+        f"<figure{' class=wide' if figure.wide else ''}><h3>{clean(figure.title)}</h3>"
+        f'<div class="plot">{drawing(figure.svg)}</div><figcaption>{clean(figure.caption)}</figcaption></figure>'
         for figure in figures
     )
     return f'<div class="figures">{drawn}</div>'
+
+
+def _check() -> str:
+    rows = "".join(f"<div><dt><code>{clean(run)}</code></dt><dd>{clean(does)}</dd></div>" for run, does in _COMMANDS)
+    return (
+        '<p class="note">This page is a reading of the ledger. Whoever doubts a number of it can ask the ledger '
+        f'instead.</p><dl class="commands">{rows}</dl>'
+    )
 
 
 def _glossary() -> str:
@@ -279,9 +277,20 @@ def _glossary() -> str:
 
 
 def _entries(entries: Sequence[int]) -> str:
+    """Cite entries: `entry 27` or `entries 27, 28, 30`."""
     if not entries:
         return ""
-    return '<p class="entries">' + " ".join(f"<span>entry {int(entry)}</span>" for entry in entries) + "</p>"
+    told = ", ".join(f"{int(entry)}" for entry in entries)
+    return f'<p class="entries">{"entry" if len(entries) == 1 else "entries"} {told}</p>'
+
+
+def _moment(text: str) -> str:
+    """Write an ISO 8601 moment as people read it, in UTC; other text is shown as it is."""
+    try:
+        found = datetime.fromisoformat(text)
+        return f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if found.tzinfo else text
+    except (ValueError, OverflowError):
+        return text
 
 
 def _breakable(name: str) -> str:
@@ -289,77 +298,15 @@ def _breakable(name: str) -> str:
     return clean(name).replace("_", "_<wbr>").replace(".", ".<wbr>")
 
 
-def _pill(status: str, word: str = "") -> str:
-    """Show a verdict by shape, word and colour; a verdict that does not exist is refused."""
+def _kind(status: str) -> str:
+    """Return the verdict as it is written, `not_met` and `not met` alike; unknown words are refused."""
     kind = status.replace("_", " ").lower()
     if kind not in GLYPHS:
         raise InvalidInput(f"{status!r} is no verdict; known are {', '.join(GLYPHS)}")
+    return kind
+
+
+def _pill(status: str, word: str = "") -> str:
+    """Show a verdict by shape, word and colour."""
+    kind = _kind(status)
     return f'<span class="pill {kind.replace(" ", "-")}"><i>{GLYPHS[kind]}</i>{clean(word or kind)}</span>'
-
-
-_TAGS = {"svg", "g", "title", "text", "line", "rect", "circle", "path"}
-_ATTRIBUTES = {
-    "xmlns", "role", "aria-label", "viewBox", "width", "height", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r",
-    "rx", "d", "style", "transform", "text-anchor",
-}  # fmt: skip
-
-
-def _drawing(svg: str) -> str:
-    """Return the SVG if it is well-formed and made of nothing but strokes, shapes and words.
-
-    No comment, declaration or entity of its own, no link, no script, no handler, no foreign content:
-    an HTML parser then reads it exactly as the XML parser here does.
-    """
-    if "<!" in svg or "<?" in svg:
-        raise InvalidInput("a chart may hold no declaration, comment or CDATA")
-    outermost: list[str] = []
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        outermost.append(tag)
-        if tag not in _TAGS or (tag == "svg") != (len(outermost) == 1):
-            raise InvalidInput(f"a chart may not hold <{tag}>")
-        for name, value in attributes.items():
-            if name not in _ATTRIBUTES or (name == "style" and ("url" in value.lower() or "\\" in value)):
-                raise InvalidInput(f"a chart may not hold {name}={value[:40]!r}")
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = start
-    try:
-        parser.Parse(svg.encode(), True)
-    except (expat.ExpatError, UnicodeEncodeError) as error:
-        raise InvalidInput(f"a chart cannot be read: {error}") from None
-    return svg
-
-
-def _row(kind: type[Row], value: Any, where: str) -> Row:
-    """Make a dataclass of type `kind` from a mapping, every field checked against its annotation."""
-    if isinstance(value, kind):
-        return value
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"{where} is not an object")
-    hints = get_type_hints(kind)
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    for name, item in value.items():
-        if name not in known:
-            raise InvalidInput(f"{where} has an unknown field {name!r}")
-        if not _fits(item, hints[name]):
-            raise InvalidInput(f"{where}.{name} cannot be {str(item)[:60]!r}")
-    missing = [name for name, item in known.items() if name not in value and item.default is MISSING]
-    if missing:
-        raise InvalidInput(f"{where} lacks {', '.join(missing)}")
-    return kind(**value)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a value is what the annotation says; an integer may stand for a float."""
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-        return listed and all(_fits(item, get_args(hint)[0]) for item in value)
-    return isinstance(value, hint)

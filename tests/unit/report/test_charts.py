@@ -148,6 +148,20 @@ def test_longer_bars_stand_for_larger_shares() -> None:
     assert heights[1] == pytest.approx(4 * heights[0], abs=0.05)
 
 
+def test_every_bin_is_named_and_both_axes_are() -> None:
+    names = [f"a long category {index}" for index in range(12)]
+    shares = [1 / 12] * 12
+    found = words(charts.drift_pairs(names, shares, shares, "t", across="category", up="share of rows"))
+    assert {"category", "share of rows"} <= set(found)
+    assert sum(word.startswith("a long catego") for word in found) == 12
+
+
+def test_a_share_that_rounds_to_nothing_has_no_sign() -> None:
+    found = words(charts.group_bars([Bar("a", -0.0001, -0.1, 0.1)], "t"))
+    assert "0.000" in found
+    assert "-0.000" not in found
+
+
 def test_a_long_edge_of_a_lineage_keeps_its_own_lane() -> None:
     nodes = [Node(name, name) for name in "abc"]
     drawing = ET.fromstring(charts.lineage(nodes, [("a", "b"), ("b", "c"), ("a", "c")], "t"))

@@ -17,7 +17,9 @@ from custody.report.page import (
     Fact,
     FaultRow,
     Figure,
+    Notice,
     Report,
+    RuleRow,
     StageRow,
     render_report,
     report_from,
@@ -40,7 +42,10 @@ def report(name: str = "plain") -> Report:
         ],
         charts=[Figure(name, svg, name, wide=True)],
         faults=[FaultRow(name, name, name, name, name, 4, 1, name, 1.5, clean_silent=True)],
-        facts=[Fact(name, name)],
+        facts=[Fact(name, name, name)],
+        rules=[RuleRow(name, name, "not met", [5])],
+        notices=[Notice("waived", name, [name])],
+        marks=[name],
         timeline=charts.timeline([charts.Stop(name, "met", name)], name),
     )
 
@@ -152,9 +157,50 @@ def test_sections_without_content_are_left_out() -> None:
     assert 'id="words"' in page
 
 
-def test_an_attack_on_the_ledger_itself_has_no_entry() -> None:
+def test_an_attack_that_was_refused_before_anything_was_written_has_no_entry() -> None:
     row = replace(report().faults[0], entry=None)
-    assert "the ledger itself" in render_report(replace(report(), faults=[row]))
+    assert "<p>no entry</p>" in render_report(replace(report(), faults=[row]))
+    assert "<p>no entry</p>" not in render_report(report())
+
+
+def test_a_rule_of_the_process_has_no_empty_plot() -> None:
+    shown = Report("t", "h", rules=[RuleRow("process.run", "one run", "met", [22, 23])])
+    page = render_report(shown)
+    assert "<svg" not in page
+    text = Reader(page).text
+    for words in ("The rules of the process", "process.run", "one run", "entries 22, 23"):
+        assert words in text, words
+
+
+def test_a_question_is_asked_in_words_and_keeps_its_exact_name() -> None:
+    row = replace(report().criteria[0], asks="fairness.group_gaps.equal_opportunity_difference [by=age*sex]")
+    text = Reader(render_report(replace(report(), criteria=[row]))).text
+    assert "Equal opportunity difference, by age and sex" in text
+    assert "fairness.group_gaps.equal_opportunity_difference [by=age*sex]" in text
+
+
+def test_a_digest_is_small_and_other_details_are_not_taken_for_one() -> None:
+    page = render_report(Report("t", "h", facts=[Fact("Model", "abc", "0f" * 32), Fact("Run", "r", "isolation: none")]))
+    assert f"<small class=digest>{'0f' * 32}</small>" in page
+    assert "<small>isolation: none</small>" in page
+
+
+def test_marks_stand_beside_the_verdict() -> None:
+    text = Reader(render_report(Report("t", "h", verdict="GO", marks=["retired"]))).text
+    assert "GOretired" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-11-22T15:43:36+01:00", "2026-11-22 14:43 UTC"),
+        ("2026-11-22T15:43:36", "2026-11-22T15:43:36"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_moments_are_shown_in_one_zone_or_as_they_are(written: str, read: str) -> None:
+    assert read in Reader(render_report(Report("t", "h", generated=written))).text
 
 
 def test_the_same_page_comes_from_plain_json() -> None:
@@ -170,6 +216,9 @@ def test_the_same_page_comes_from_plain_json() -> None:
         ({"faults": "none"}, "report.faults is not a list"),
         ({"faults": [3]}, r"report.faults\[0\] is not an object"),
         ({"facts": [{"label": "x"}]}, r"report.facts\[0\] lacks value"),
+        ({"marks": [3]}, "report.marks"),
+        ({"notices": [{"status": "splendid", "title": "x"}]}, "no verdict"),
+        ({"rules": [{"id": "x", "sentence": "y", "status": "splendid"}]}, "no verdict"),
         ({"stages": [{"name": "x", "sentence": "y", "entries": ["1"]}]}, r"stages\[0\].entries"),
         ({"stages": [{"name": "x", "sentence": "y", "status": "splendid"}]}, "no verdict"),
         ({"verdict": "PERHAPS"}, "no verdict"),
