@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from custody.core import predicates as kinds
+from custody.core.subject import Subject
+from custody.desk import Desk, now
+from custody.errors import NotPermitted, OutOfOrder, Tampered
+from custody.seal.digest import Manifest
+from custody.stages.deployment import admission_of, admit, deploy
+from custody.stages.incident import close_incident, open_incident
+from custody.testing import Life, digest
+
+
+@dataclass
+class Drawer:
+    """A vault that holds one model and says when it was opened."""
+
+    opened: list[str] = field(default_factory=list)
+
+    def has(self, sha256: str) -> bool:
+        return True
+
+    def put(self, manifest: Manifest, files: Mapping[str, Path]) -> None:
+        raise AssertionError("nothing is stored here")
+
+    def open(self, sha256: str) -> dict[str, bytes]:
+        self.opened.append(sha256)
+        return {"model.bin": b"weights"}
+
+    def materialise(self, sha256: str, folder: Path) -> Any:
+        self.opened.append(sha256)
+        folder.mkdir()
+        (folder / "model.bin").write_bytes(b"weights")
+
+    def destroy(self, sha256: str) -> Any:
+        raise AssertionError("nothing is destroyed here")
+
+
+def get(life: Life, environment: str = "production", desk: Desk | None = None) -> Any:
+    drawer = Drawer()
+    try:
+        return admit(desk or life.desk, drawer, "otto", "loans", environment)
+    except Exception:
+        assert drawer.opened == []  # a refused model is never decrypted
+        raise
+
+
+def later(life: Life, days: float) -> Desk:
+    """Return the same desk on another day."""
+    return Desk(life.desk.log, life.desk._owner_key, life.desk._signer, lambda: now() + timedelta(days=days))
+
+
+def test_a_model_whose_chain_holds_is_handed_out_as_bytes(life: Life) -> None:
+    found = get(life)
+    assert found.files == {"model.bin": b"weights"}
+    assert found.subject == life.model
+    assert found.admission.kind == kinds.ADMISSION
+
+
+def test_an_admission_is_for_one_environment_and_one_use_case(life: Life) -> None:
+    with pytest.raises(OutOfOrder, match="admissions exist for: production"):
+        get(life, "staging")
+    with pytest.raises(OutOfOrder):
+        admission_of(life.record, "other", "production")
+    assert admission_of(life.record, "loans", "production", life.model.sha256[:12]).subject == life.model
+
+
+@pytest.mark.parametrize("name", ["refused", "undecided", "trained"])
+def test_a_refused_or_undecided_model_is_not_handed_out(lived: Any, name: str) -> None:
+    with pytest.raises(OutOfOrder, match="no admission"):
+        get(lived(name))
+
+
+def test_only_an_operator_loads(life: Life) -> None:
+    for who in ("mel", "val", "olga", "ari"):
+        with pytest.raises(NotPermitted):
+            admit(life.desk, Drawer(), who, "loans", "production")
+
+
+def test_an_expired_admission_is_refused(life: Life) -> None:
+    get(life, desk=later(life, 179))
+    with pytest.raises(NotPermitted, match="expired"):
+        get(life, desk=later(life, 181))
+
+
+def admission(life: Life, **change: Any) -> dict[str, Any]:
+    said = life.record.of_kind(kinds.ADMISSION)[-1].predicate
+    return {**said, **change}
+
+
+def test_a_forged_admission_is_caught_though_its_signer_may_write_one(life: Life) -> None:
+    decision = life.record.of_kind(kinds.DECISION)[-1]
+    for change in (
+        {"decision": digest("none")},
+        {"decision": life.record.of_kind(kinds.SEAL)[0].digest},
+        {"expires": life.later(1000)},
+        {"expires": ""},
+    ):
+        life.forge("val", life.model, kinds.ADMISSION, admission(life, **change))
+        with pytest.raises(Tampered):
+            get(life)
+    life.forge("val", Subject("loans", digest("another model")), kinds.ADMISSION, admission(life))
+    with pytest.raises(Tampered, match="no decision about this model"):
+        get(life)
+    life.forge("val", life.model, kinds.ADMISSION, admission(life, decision=decision.digest, expires=decision.predicate["expires"]))  # fmt: skip # noqa: E501
+    get(life)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": "GO"},
+        {"size": 3},
+        {"size": 0},
+        {"size": -1},
+        {"size": 10**6},
+        {"outcome": digest("x")},
+        {"at": "2020-01-01T00:00:00+00:00"},
+        {"use_case": "other"},
+    ],
+)
+def test_a_typed_verdict_is_recomputed(lived: Any, change: dict[str, Any]) -> None:
+    life = lived("refused")
+    said = {**life.record.of_kind(kinds.DECISION)[-1].predicate, "verdict": "GO", **change}
+    index = life.forge("val", life.model, kinds.DECISION, said)
+    decision = life.record.entries[index]
+    body = {"use_case": "loans", "environment": "production", "decision": decision.digest, "expires": said["expires"]}
+    life.forge("val", life.model, kinds.ADMISSION, body)
+    with pytest.raises(Tampered):
+        get(life)
+
+
+@pytest.mark.parametrize("at", ["", "now", "2026-01-01", "2026-01-01T00:00:00", "2999-01-01T00:00:00+00:00"])
+def test_a_decision_of_no_time_or_of_the_future_opens_nothing(life: Life, at: str) -> None:
+    from custody.core.release import decide
+
+    record = life.record
+    decision = decide(record, life.model.sha256, "loans", at)
+    said = {**decision.to_predicate(), "verdict": str(decision.verdict)}
+    index = life.forge("mel", life.model, kinds.DECISION, said)
+    body = {
+        "use_case": "loans",
+        "environment": "production",
+        "decision": life.record.entries[index].digest,
+        "expires": decision.expires,
+    }
+    life.forge("mel", life.model, kinds.ADMISSION, body)
+    with pytest.raises(Tampered):
+        get(life)
+
+
+@pytest.mark.parametrize("time", ["", "2999-01-01T00:00:00+00:00"])
+def test_timeless_risks_do_not_make_a_timeless_admission(life: Life, time: str) -> None:
+    from custody.core.release import decide
+
+    life.risk("theft", "treated", "weights are encrypted at rest")
+    decision = decide(life.record, life.model.sha256, "loans", time)
+    assert str(decision.verdict) == "GO"  # the gate itself knows no clock
+    index = life.forge("mel", life.model, kinds.DECISION, decision.to_predicate())
+    body = {"use_case": "loans", "environment": "production", "expires": decision.expires}
+    life.forge("mel", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
+    with pytest.raises(Tampered, match="does not say when"):
+        get(life)
+
+
+def test_one_person_alone_cannot_admit_to_production_past_the_stage(lived: Any) -> None:
+    from custody.core.release import decide
+
+    life = lived("prepared")
+    seal = life.seal(policy={"solo": True, "approvals": 1})
+    life.train(seal)
+    life.validate(seal)
+    life.approve("ari")
+    decision = decide(life.record, life.model.sha256, "loans", life.desk.time())
+    assert (str(decision.verdict), decision.assurance) == ("GO", "solo")
+    index = life.forge("mel", life.model, kinds.DECISION, decision.to_predicate())
+    for environment in ("staging", "production"):
+        body = {"use_case": "loans", "environment": environment, "expires": decision.expires}
+        life.forge("mel", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
+    assert get(life, "staging").files
+    with pytest.raises(Tampered, match="one person alone"):
+        get(life)
+
+
+def test_an_incident_quarantines_at_once_and_until_it_is_closed(life: Life) -> None:
+    for name in (life.model.sha256[:12], "train"):
+        incident, _ = open_incident(life.desk, "otto", "loans", name, "poisoning", "seen in the news")
+        with pytest.raises(NotPermitted, match="quarantined"):
+            get(life)
+        close_incident(life.desk, "sam", incident, "the source was checked row by row")
+        get(life)
+
+
+def test_an_operator_cannot_close_an_incident_past_the_stage(life: Life) -> None:
+    incident, said = open_incident(life.desk, "otto", "loans", "", "drift", "seen this month")
+    life.forge("otto", life.model, kinds.INCIDENT, {**said.predicate, "status": "closed"})
+    with pytest.raises(NotPermitted, match="quarantined"):
+        get(life)
+    close_incident(life.desk, "sam", incident, "trained again on this month's data")
+    get(life)
+
+
+def test_a_retired_model_is_refused(life: Life) -> None:
+    said = {"use_case": "loans", "reason": "old", "key_commitment": "", "ciphertexts": {}, "canary": {}, "copies": {}}
+    life.forge("otto", life.model, kinds.RETIREMENT, said)
+    with pytest.raises(NotPermitted, match="retired"):
+        get(life)
+
+
+def test_a_later_refusal_overrides_an_admission(life: Life) -> None:
+    life.approve("cora", "reject", "a complaint came in")
+    get(life)  # nobody has decided yet
+    life.decide()
+    with pytest.raises(NotPermitted, match="later decision"):
+        get(life)
+
+
+def test_deploying_leaves_evidence_and_the_copies_it_made(life: Life, tmp_path: Path) -> None:
+    admitted, said = deploy(life.desk, Drawer(), "otto", "loans", "production", folder=tmp_path / "served")
+    assert said.predicate["admission"] == admitted.admission.digest
+    assert said.predicate["copies"] == [str(tmp_path / "served")]
+    assert (tmp_path / "served" / "model.bin").read_bytes() == b"weights"
+    _, said = deploy(life.desk, Drawer(), "otto", "loans", "production")
+    assert said.predicate["copies"] == []
+    with pytest.raises(NotPermitted):
+        deploy(life.desk, Drawer(), "mel", "loans", "production")
+    with pytest.raises(OutOfOrder):
+        deploy(life.desk, Drawer(), "otto", "loans", "staging", folder=tmp_path / "staging")
+    assert not (tmp_path / "staging").exists()
