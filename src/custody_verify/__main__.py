@@ -126,7 +126,9 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
             standing = model["standing"] or ["nothing stands against it"]
             lines += [f"    at {report['at']}: {sentence}" for sentence in standing]
         lines += [f"  note: {note}" for note in report["notes"]]
-    print("\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines))
+    for line in lines:
+        text = "".join(c if c.isprintable() else "?" for c in line)
+        print(text.encode("ascii", "backslashreplace").decode())
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ def _recompute(history: History, entry: Entry) -> Judgement:
     if said["verdict"] != judgement.verdict:
         reasons = "; ".join(f"{ruling.id}: {ruling.reason}" for ruling in _against(judgement)[:3]) or "all is met"
         raise Refused(f"says {said['verdict'][:20]}; the record gives {judgement.verdict} ({reasons})")
-    recorded = [[r.get("id"), r.get("status"), r.get("entries")] for r in said["rulings"] if isinstance(r, dict)]
+    rulings = [r if isinstance(r, dict) else {} for r in said["rulings"]]
+    recorded = [[r.get("id"), r.get("status"), r.get("entries")] for r in rulings]
     if recorded != [[ruling.id, ruling.status, list(ruling.entries)] for ruling in judgement.rulings]:
         raise Refused("has other rulings than the record gives")
     for name in ("seal", "root", "assurance", "expires", "outcome"):
@@ -134,7 +135,8 @@ def _notes(past: Past, people: list[Person], models: dict[str, Model]) -> list[s
             continue
         policy = seal.said["policy"]
         asked = [
-            f"{key} {policy.get(key)}" for key in ("approvals", "isolation", "trust", "never_waive", "max_waivers")
+            f"{key} {str(policy.get(key))[:80]}"
+            for key in ("approvals", "isolation", "trust", "never_waive", "max_waivers")
         ]
         notes.append(f"{name}: sealed policy: {', '.join(asked)}")
         if policy.get("solo") and not solo:

@@ -954,3 +954,17 @@ def test_whatever_the_bytes_the_verifier_answers(honest: tuple[Life, Path, Path]
     assert code in (0, 2, 4)
     if code == 0:
         assert report["root"] == honest[0].record.root
+
+
+def test_hostile_names_cannot_move_the_cursor_of_whoever_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    life = honest_life(tmp_path / "life")
+    said = {"incident": "\x1b[2J\u202egood", "type": "x\ny", "reason": "", "affected": [], "status": "open"}
+    life.say("otto", Action.OPEN_INCIDENT, life.model, kinds.INCIDENT, said)
+    bundle, trust = life.export(tmp_path)
+    assert main([str(bundle), "--trust", str(trust)]) == 0
+    out = capsys.readouterr().out
+    assert "is open" in out
+    assert out.isascii()
+    assert all(line.isprintable() for line in out.splitlines())
