@@ -190,6 +190,8 @@ class Reading:
 
     def note(self, severity: str, what: str, why: str = "") -> None:
         """Keep a finding about the current opcode, once per wording."""
+        from custody.checks.artifact._pickle_file import probe  # a pickle inside a pickle is a file of its own
+
         if (severity, what) not in self.notes and len(self.notes) < 5000:
             self.notes[severity, what] = (f"{self.where} @ byte {self.op_at} ({self.op_name})", why)
 
