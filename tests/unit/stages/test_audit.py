@@ -76,6 +76,16 @@ def test_a_retired_model_says_so_first(tmp_path: Path) -> None:
     assert len(titles(report)) == 1
 
 
+def test_a_go_that_no_longer_holds_says_so(tmp_path: Path) -> None:
+    life = honest_life(tmp_path)
+    said = {"incident": "i1", "type": "supply-chain", "status": "open", "reason": "odd weights", "affected": []}
+    life.say("sam", Action.OPEN_INCIDENT, life.model, kinds.INCIDENT, said)
+    report = shown(life)
+    assert (report.verdict, list(report.marks)) == ("GO", ["today NO-GO"])
+    assert "Today the record says NO-GO, first process.standing: incident i1" in report.headline
+    assert len(titles(report)) == 1
+
+
 def test_a_waiver_is_announced_and_so_is_one_that_covers_nothing(tmp_path: Path) -> None:
     life = undecided_life(tmp_path, balanced_accuracy=(0.7, 0.68, 0.72))
     life.waive("P1")
