@@ -58,9 +58,7 @@ why = "no better than a coin"
 def table(rows: int) -> str:
     chance = random.Random(1)
     lines = ["income,sex,paid"]
-    lines += [
-        f"{chance.randint(1, 99)},{chance.choice('fm') if sex else 'f'},{chance.randint(0, 1)}" for _ in range(rows)
-    ]
+    lines += [f"{chance.randint(1, 99)},{chance.choice('fm')},{chance.randint(0, 1)}" for _ in range(rows)]
     return "\n".join(lines) + "\n"
 
 
