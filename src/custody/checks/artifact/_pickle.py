@@ -177,6 +177,8 @@ class Reading:
         return Blob(start, size, head, text)
 
     def _look_inside(self, start: int, size: int, head: bytes) -> None:
+        from custody.checks.artifact._pickle_file import probe  # a pickle inside a pickle is a file of its own
+
         inside = f"{self.where} > bytes at {start}"
         if self.depth >= self.survey.limits.depth:
             raise Exhausted(f"nested more than {self.survey.limits.depth} levels deep")
@@ -190,8 +192,6 @@ class Reading:
 
     def note(self, severity: str, what: str, why: str = "") -> None:
         """Keep a finding about the current opcode, once per wording."""
-        from custody.checks.artifact._pickle_file import probe  # a pickle inside a pickle is a file of its own
-
         if (severity, what) not in self.notes and len(self.notes) < 5000:
             self.notes[severity, what] = (f"{self.where} @ byte {self.op_at} ({self.op_name})", why)
 
