@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from custody.report.rows import CriterionRow, FaultRow, Notice, Report, RuleRow
 
 _TOLD = {
-    "not met": "each of them keeps the model out",
+    "not met": "a single one keeps the model out",
     "unknown": "unknown never passes",
     "inconclusive": "more rows are needed, and until then it is no pass",
     "waived": "not met, and accepted by a named person for a limited time",

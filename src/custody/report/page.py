@@ -168,8 +168,8 @@ def _faults(rows: Sequence[FaultRow]) -> str:
         )
     return (
         f'<p class="note">{caught} of {len(rows)} caught. The same rules stayed silent without the fault in '
-        f"{silent} of {len(rows)} lives. \u201cNo entry\u201d means that the attempt was refused before anything "
-        "reached the ledger.</p>"
+        f"{silent} of {len(rows)} lives. \u201cNo entry\u201d means that the command refused on the spot "
+        "and wrote nothing.</p>"
         '<table class="faults"><thead><tr><th></th><th>Fault</th><th>Caught by, and the next command</th>'
         f"<th>Evidence</th><th>Without it</th></tr></thead><tbody>{''.join(body)}</tbody></table>"
     )

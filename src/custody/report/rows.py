@@ -74,7 +74,7 @@ class Figure:
 class FaultRow:
     """A planted fault and what caught it.
 
-    `entry` is the ledger entry of the evidence, or None where the catch came before anything was written;
+    `entry` is the ledger entry of the evidence, or None where the command refused and wrote nothing;
     `clean_silent` tells whether the same rule said nothing when the fault was absent.
     """
 
