@@ -19,6 +19,7 @@ from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.decision import Decision, Status
 from custody.core.release import decide as judge
+from custody.core.seed import derive_seed
 from custody.core.statement import Statement
 from custody.core.subject import Subject, run_subject
 from custody.ledger.checkpoint import Checkpoint, sign_checkpoint
@@ -593,17 +594,35 @@ def lived(folder: Path, **how: Any) -> Life:
     return life
 
 
-def with_result(life: Life, who: str = "val", inputs: dict[str, Any] | None = None, evaluator: str = "") -> None:
-    """Make the only result that says P1 is met one that must not count."""
+def with_result(
+    life: Life, who: str = "val", inputs: dict[str, Any] | None = None, evaluator: str = "", **measure: Any
+) -> None:
+    """Make the only result that says P1 is met one that must not count; `measure` replaces parts of it."""
     seal = life.record.latest(kinds.SEAL)
     assert seal is not None
     life.evaluator = evaluator or life.evaluator
     good = {"held_out": life.held_out, "seal": seal.digest, **(inputs or {})}
     said = life.result("performance.classification", {"balanced_accuracy": (0.84, 0.82, 0.86)}, good)
+    twice = measure.pop("twice", False)
+    said["measures"] = [{**found, **measure} for found in said["measures"]] * (2 if twice else 1)
     action = Action.VALIDATE if who == "val" else Action.CHECK_DATA
     life.say(who, action, life.model, kinds.CHECK_RESULT, said)
     for name in ("ari", "cora"):
         life.approve(name)
+
+
+def elsewhere(folder: Path) -> Life:
+    """Start from a checkpoint that no ledger had, with the seed that follows from it."""
+    life, seal = prepared_life(folder)
+    root = digest("a ledger of my own")
+    checkpoint = {"size": life.record.size, "root": root}
+    seed = derive_seed(root, seal.digest, [("train", life.train_data)])
+    said = {**life.started(seal), "checkpoint": checkpoint, "seed": seed}
+    life.finish(life.say("mel", Action.START_RUN, run_subject("run1"), kinds.TRAINING_START, said))
+    life.validate(seal)
+    for who in ("ari", "cora"):
+        life.approve(who)
+    return life
 
 
 def unvalidated(folder: Path, **kinds_of_wrong: Any) -> Life:
@@ -726,6 +745,12 @@ TYPED: dict[str, tuple[Callable[[Path], Life], str]] = {
     "result of another evaluator": (lambda f: unvalidated(f, evaluator=digest("easy")), "another evaluator"),
     "result on other held-out data": (lambda f: unvalidated(f, inputs={"held_out": digest("easy")}), "held-out set"),
     "result under another seal": (lambda f: unvalidated(f, inputs={"seal": digest("easy")}), "another seal"),
+    "a result of no rows": (lambda f: unvalidated(f, n=0), "P1: "),
+    "a count that is no number": (lambda f: unvalidated(f, n=True), "P1: "),
+    "an interval without its estimate": (lambda f: unvalidated(f, value=0.9), "interval without its own estimate"),
+    "no interval": (lambda f: unvalidated(f, low=None), "not a finite number with an interval"),
+    "two answers in one result": (lambda f: unvalidated(f, twice=True), "P1: "),
+    "a checkpoint of no ledger, with its seed": (elsewhere, "checkpoint is not one of this ledger"),
     "an expired waiver": (
         lambda f: inconclusive(f, at=lambda life: life.later(-40), expires=lambda life: life.later(-20)),
         "P1: ",
