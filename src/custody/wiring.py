@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -69,21 +69,34 @@ class Custody:
     @cached_property
     def sandbox(self) -> Sandbox:
         """Return the strongest sandbox this machine has."""
+        return self._trial()
+
+    @cached_property
+    def _trial(self) -> Callable[[], Sandbox]:
+        """Try the sandbox beside other work: the trial starts a process, and mostly waits for it."""
         from custody.adapters.bubblewrap import detect
 
-        return detect()
+        found: list[Sandbox] = []
+        thread = threading.Thread(target=lambda: found.append(detect()), name="custody-sandbox", daemon=True)
+        thread.start()
+
+        def result() -> Sandbox:
+            thread.join()
+            return found[0] if found else detect()  # whatever stopped the trial is raised to who asks
+
+        return result
 
     def workshop(self) -> Workshop:
         """Return where runs happen."""
         from custody.adapters.environment import capture_code, capture_environment
         from custody.stages.training import Workshop
 
-        config = self.config
+        config, trial = self.config, self._trial
         return Workshop(
             config.root,
             config.runs,
             config.staging,
-            self.sandbox,
+            trial,
             self.vault,
             capture_code,
             capture_environment,

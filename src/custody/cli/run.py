@@ -80,7 +80,8 @@ def start(app: App, **options: Any) -> None:
         unsealed=options["unsealed"],
         watch=None if app.json or options["quiet"] else _echo,
     )
-    done = train(app.custody.desk, app.custody.workshop(), app.actor, app.use_case, order)
+    workshop = app.custody.workshop()
+    done = train(app.custody.desk, workshop, app.actor, app.use_case, order)
     outcome = done.outcome
     body = {
         "run": done.run,

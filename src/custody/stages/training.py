@@ -31,12 +31,17 @@ class Workshop:
     root: Path
     runs: Path
     staging: Path
-    sandbox: Sandbox
+    find_sandbox: Callable[[], Sandbox]
     vault: ModelVault
     capture_code: Callable[[Path, Sequence[Path]], dict[str, Any]]
     capture_environment: Callable[[str], dict[str, Any]]
     hidden: Sequence[Path] = ()
     """Folders that are never code, wherever they lie: stores, keys, what the client remembers."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Return the sandbox; waits for its trial where that is still under way."""
+        return self.find_sandbox()
 
 
 @dataclass(frozen=True)
