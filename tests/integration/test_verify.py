@@ -709,6 +709,10 @@ TYPED: dict[str, tuple[Callable[[Path], Life], str]] = {
     "unfair": (lambda f: lived(f, measured={"equal_opportunity_difference": (0.2, 0.17, 0.23)}), "F1[region]: "),
     "too few approvals": (lambda f: lived(f, approvers=("ari",)), "pending: 1 of 2"),
     "approval by the trainer": (lambda f: lived(f, roles=INVOLVED, approvers=("ari", "mel")), "pending: 1 of 2"),
+    "approval by the validator": (
+        lambda f: lived(f, roles={"val": ["validator", "approver"]}, approvers=("ari", "val")),
+        "pending: 1 of 2",
+    ),
     "approvals older than a result": (with_late_result, "pending: 0 of 2"),
     "a rejection passed over": (rejected, "cora rejected the model"),
     "a checkpoint of another ledger": (
@@ -755,6 +759,8 @@ TYPED: dict[str, tuple[Callable[[Path], Life], str]] = {
         lambda f: inconclusive(f, at=lambda life: life.later(-40), expires=lambda life: life.later(-20)),
         "P1: ",
     ),
+    "a waiver made in the future": (lambda f: inconclusive(f, at=lambda life: life.later(2)), "P1: "),
+    "a run for another use case": (lambda f: lived(f, start={"use_case": "cards"}), "different use cases"),
     "a waiver for too long": (lambda f: inconclusive(f, expires=lambda life: life.later(31)), "P1: "),
     "a waiver by the trainer": (lambda f: inconclusive(f, roles=INVOLVED, who="mel"), "P1: "),
     "a waiver for another use case": (lambda f: inconclusive(f, use_case="cards"), "P1: "),
