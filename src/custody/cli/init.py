@@ -66,7 +66,15 @@ def use_case(app: App, use_case: str, tier: str, purpose: str, solo: bool, owner
 
 @init.command()
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(ROLES), help="May be repeated.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    type=click.Choice(ROLES),
+    metavar="ROLE",
+    help=f"May be repeated: {', '.join(ROLES)}.",
+)
 @click.option("--key", type=click.Path(path_type=Path), help="Their public key (PEM, P-256); else one is made here.")
 @face
 def person(app: App, name: str, roles: tuple[str, ...], key: Path | None) -> None:

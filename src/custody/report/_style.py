@@ -25,7 +25,7 @@ padding-bottom:14px;border-bottom:1px solid var(--hair)}
 .verdict .pill{font-size:16px;padding:4px 14px 4px 10px}
 .mark{font-size:16px;font-weight:650;line-height:1.5;padding:5px 14px;border-radius:99px;background:var(--ink);
 color:var(--paper);print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.notices{display:grid;gap:10px;margin-top:24px}
+.notices{display:grid;grid-template-columns:minmax(0,1fr);gap:10px;margin-top:24px}
 .notice{border:1px solid currentColor;border-left-width:6px;border-radius:8px;padding:12px 18px 12px 16px}
 .notice p{display:flex;gap:10px;font-size:16px;line-height:1.45}.notice i{font-style:normal;font-weight:700}
 .notice ul{color:var(--ink);margin:6px 0 0;padding:0 0 0 24px;font-size:14px}.notice li{padding:1px 0}
