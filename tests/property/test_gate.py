@@ -55,7 +55,7 @@ junk = st.recursive(
 def refused() -> list[Any]:
     """Return records that are not GO, each for one reason of its own."""
     base = honest()
-    wanting = [
+    return [
         base.edit(RESULT, measures(0.5), check="performance.classification"),
         base.edit(RESULT, measures(0.74, 0.7, 0.78), check="performance.classification"),
         base.edit(RESULT, measures(None, reason="crashed"), check="performance.classification"),
@@ -72,12 +72,14 @@ def refused() -> list[Any]:
         base.edit(kinds.TRAINING_FINISH, papers.into("runDetails", compromised=["swapped"])),
         base.later(200),
     ]
-    for record in wanting:
-        assert record.verdict is not Verdict.GO
-    return wanting
 
 
 REFUSED = refused()
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_each_of_these_records_is_refused(number: int) -> None:
+    assert REFUSED[number].verdict is not Verdict.GO
 
 
 def spoilt(entry: Any, how: str, value: Any = None) -> Any:

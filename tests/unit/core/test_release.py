@@ -207,6 +207,22 @@ def test_a_checkpoint_taken_before_the_seal_is_refused() -> None:
     assert early.status("process.sealed_before_training") is NOT_MET
 
 
+def test_a_checkpoint_taken_after_the_start_is_refused() -> None:
+    from dataclasses import replace
+
+    base = honest()
+    seal, start = base.of(kinds.SEAL)[0], base.of(kinds.TRAINING_START)[0]
+    inputs = [("train", item["sha256"]) for item in start.predicate["inputs"]]
+    late = start.index + 1
+    for size, wanted in ((late, NOT_MET), (start.index, MET)):
+        root = base.roots.get(size, "ab" * 32)
+        checkpoint = {"size": size, "root": root}
+        seed = derive_seed(root, seal.digest, inputs)
+        turned = replace(base, roots={**base.roots, size: root})
+        edited = turned.edit(kinds.TRAINING_START, put(checkpoint=checkpoint, seed=seed))
+        assert edited.status("process.sealed_before_training") is wanted
+
+
 def test_a_checkpoint_of_another_ledger_is_refused() -> None:
     base = honest()
     seal, start = base.of(kinds.SEAL)[0], base.of(kinds.TRAINING_START)[0]
@@ -494,9 +510,14 @@ def test_a_waived_model_is_go_and_expires_with_its_waiver() -> None:
 
 
 def test_an_end_in_another_notation_is_still_the_earliest() -> None:
+    from datetime import datetime, timedelta, timezone
+
     base = honest().edit(kinds.CHECK_RESULT, measures(0.5), check=ACCURACY)
-    compact = base.days(20).replace("-", "").replace(":", "").replace("+0000", "+00:00")
-    assert base.waived("P1", expires=compact).decide().expires == compact
+    east = datetime.fromisoformat(base.days(20)).astimezone(timezone(timedelta(hours=14))).isoformat()
+    hour_later = base.days(20 + 1 / 24)
+    assert east > hour_later  # as text, not as a moment
+    waived = base.edit(kinds.RISK, lambda b: b.update(expires=b["expires"] and hour_later)).waived("P1", expires=east)
+    assert waived.decide().expires == east
 
 
 @pytest.mark.parametrize(

@@ -335,6 +335,8 @@ def test_a_log_without_its_key_is_for_reading(world: World) -> None:
     reader = world.client("reader", None)
     with pytest.raises(InvalidInput, match="for reading"):
         reader.append([ENVELOPES[4]])
+    with pytest.raises(InvalidInput, match="for reading"):
+        reader.append([Envelope(b"not even a statement", "", b"")])  # said before anything else is looked at
     assert reader.read().checkpoint.size == 4
 
 
