@@ -36,6 +36,8 @@ class Config:
     owner_key: str
     state: Path
     passphrase: str
+    own_keys: Path | None = None
+    """A folder of the user's own, with private keys that are in no project; from CUSTODY_KEYS."""
 
     @property
     def folder(self) -> Path:
@@ -113,6 +115,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         owner_key=values["owner_key"],
         state=state_folder(environment),
         passphrase=environment.get("CUSTODY_PASSPHRASE", ""),
+        own_keys=Path(environment["CUSTODY_KEYS"]) if environment.get("CUSTODY_KEYS") else None,
     )
 
 

@@ -7,6 +7,7 @@ signature and every signer's right to say such a thing at that index were checke
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from custody.seal.envelope import Envelope, seal
 from custody.seal.keys import Signer, canonical_pem, keyid_of
 
 CUSTODIAN = "custodian"
+RESERVED = frozenset({CUSTODIAN, "log", "commitments"})
+"""Names whose key files are Custody's own."""
 _MOST_TURNS = 1000
 """How often one statement lets other writers go first before it gives up."""
 
@@ -58,6 +61,7 @@ class Desk:
         self._reading: Reading | None = None
         self._entries: list[Evidence] = []
         self._actors: dict[str, Actor] = {}
+        self._digests: set[str] = set()
 
     @property
     def log(self) -> Log:
@@ -76,6 +80,7 @@ class Desk:
             if entry.kind == kinds.ENROLMENT:
                 self._enrol(entry.predicate)
             self._entries.append(entry)
+            self._digests.add(entry.digest)
         self._reading = reading
         roots = {
             size: reading.frontiers[size].root.hex()
@@ -145,7 +150,7 @@ class Desk:
         opened = self.read().of_kind(kinds.USE_CASE)
         return bool(opened and opened[-1].predicate["solo"])
 
-    def write(self, statement: Statement, signer: Signer) -> Evidence:
+    def write(self, statement: Statement, signer: Signer, after: int | None = None) -> Evidence:
         """Sign, append and read back. Only pens call this.
 
         What readers would not accept is never appended: an entry cannot be taken back, and one that
@@ -156,6 +161,8 @@ class Desk:
         envelope = seal(statement, signer)
         for _ in range(_MOST_TURNS):
             size = self.read().size
+            if after is not None and size != after:
+                raise Moved(f"the ledger has grown from {after} to {size} entries", hint="try again")
             try:
                 self._evidence(size, envelope)
             except Tampered as error:
@@ -177,6 +184,8 @@ class Desk:
         """Verify one entry in the light of all before it; changes nothing."""
         actor = Enrolment(self._actors).by_key(envelope.keyid)
         try:
+            if envelope.digest in self._digests:
+                raise Tampered("it repeats an earlier statement word for word; words do not count twice")
             if actor is None:
                 if index:
                     raise Tampered(f"it is signed by a key that is not on record ({envelope.keyid[:12]})")
@@ -241,14 +250,17 @@ class Pen:
     action: Action
     _signer: Signer
 
-    def write(self, subject: Subject, kind: str, predicate: Mapping[str, Any]) -> Evidence:
-        """Record a statement; the pen's action must cover its kind."""
+    def write(self, subject: Subject, kind: str, predicate: Mapping[str, Any], after: int | None = None) -> Evidence:
+        """Record a statement; the pen's action must cover its kind.
+
+        With `after`, only as the entry right behind that many; raises `Moved` otherwise.
+        """
         if kind not in WRITES[self.action]:
             raise InvalidInput(f"{self.action} does not cover {kinds.short(kind)}")
         body = dict(predicate)
         if kind != kinds.TRAINING_FINISH:
             body.setdefault("at", self.desk.time())
-        return self.desk.write(Statement(subject, kind, body), self._signer)
+        return self.desk.write(Statement(subject, kind, body), self._signer, after)
 
 
 def read_actor(said: Mapping[str, Any]) -> Actor:
@@ -267,8 +279,16 @@ def read_actor(said: Mapping[str, Any]) -> Actor:
 
 def enrol(desk: Desk, by: str, name: str, person: str, roles: frozenset[Role], public: str) -> Evidence:
     """Put a person's key and roles on record."""
-    if not name or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise InvalidInput(f"{name!r} is not a usable name; use letters, digits, dots and dashes")
+    check_name(name)
+    for other in desk.actors().actors.values():
+        if alike(other.person) == alike(person) and other.person != person:
+            raise NotPermitted(
+                f"{person!r} reads like {other.person!r}, who is on record", hint="use one name for one person"
+            )
+        if other.name == name and other.keyid != keyid_of(public):
+            raise NotPermitted(
+                f"{name} is on record with another key", hint=f"revoke it first: custody init revoke {name}"
+            )
     if not roles:
         raise InvalidInput(f"{name} needs at least one role", hint=f"roles: {', '.join(Role)}")
     public = canonical_pem(public)
@@ -289,6 +309,41 @@ def enrol(desk: Desk, by: str, name: str, person: str, roles: frozenset[Role], p
             "status": "active",
         },
     )
+
+
+def revoke(desk: Desk, by: str, name: str) -> Evidence:
+    """Take a person off the list: from this entry on, their key signs nothing that counts."""
+    actor = desk.actor(name)
+    pen = desk.permit(by, Action.ENROL)
+    if name in (by, CUSTODIAN):
+        raise InvalidInput(f"{name} cannot be revoked: without {name} the ledger could not go on")
+    return pen.write(
+        Subject(f"actor:{name}", actor.keyid),
+        kinds.ENROLMENT,
+        {
+            "name": name,
+            "person": actor.person,
+            "roles": sorted(str(role) for role in actor.roles),
+            "key": actor.key,
+            "keyid": actor.keyid,
+            "status": "revoked",
+        },
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise `InvalidInput` unless `name` can name a person, and their key file."""
+    plain = name.replace("-", "").replace("_", "").replace(".", "")
+    if not plain.isalnum() or name.startswith(".") or len(name) > 64:
+        raise InvalidInput(f"{name!r} is not a usable name; use letters, digits, dots and dashes")
+    if name in RESERVED:
+        raise InvalidInput(f"{name!r} is a name that Custody uses itself", hint="choose another one")
+
+
+def alike(person: str) -> str:
+    """Return what two spellings of one person share: case, accents' encoding and punctuation aside."""
+    folded = unicodedata.normalize("NFKC", person).casefold()
+    return "".join(letter for letter in folded if letter.isalnum())
 
 
 def begin(log: Log, owner: str, public: str, roles: frozenset[Role], signer: Signer, at: str) -> None:

@@ -24,7 +24,6 @@ from custody.core.seed import derive_seed
 from custody.core.statement import Statement
 from custody.core.subject import Subject, run_subject, use_case_subject
 from custody.desk import now
-from custody.gates import policy_of
 from custody.ledger.bundle import write_bundle, write_trust_root
 from custody.seal.envelope import seal as sign
 from custody.seal.keys import PersonKey
@@ -184,6 +183,11 @@ class Life:
             }
             self.say("petra", Action.REGISTER_DATA, Subject(name, sha256), kinds.DATASET, said)
 
+    def registered(self, sha256: str) -> str:
+        """Return the digest of the newest record of a dataset, or "" where none is."""
+        found = self.record.about(sha256, kinds.DATASET)
+        return found[-1].digest if found else ""
+
     def seal(self, *, document: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None) -> Evidence:
         """Seal criteria with the policy of tier high."""
         return self.say("dana", Action.SEAL, self.case, kinds.SEAL, self.sealed(document, policy))
@@ -193,13 +197,19 @@ class Life:
     ) -> dict[str, Any]:
         """Return what a seal says."""
         document = document or criteria_document(self.use_case)
-        policy = {**policy_of("high"), **(policy or {})}
+        opened = self.record.of_kind(kinds.USE_CASE)[-1]
+        policy = {**opened.predicate["policy"], **(policy or {})}
         return {
             "use_case": self.use_case,
             "criteria": {**document, "criterion": [*document["criterion"], *policy["baseline"]]},
             "criteria_sha256": digest("criteria"),
             "policy": policy,
-            "held_out": {"name": "held-out", "sha256": self.held_out, "rows": 10_000},
+            "held_out": {
+                "name": "held-out",
+                "sha256": self.held_out,
+                "record": self.registered(self.held_out),
+                "rows": 10_000,
+            },
             "evaluator": self.evaluator,
         }
 
@@ -220,7 +230,7 @@ class Life:
             "seed": derive_seed(record.root, seal.digest, [("train", self.train_data)]),
             "command": ["python", "train.py"],
             "out": "model",
-            "inputs": [{"name": "train", "sha256": self.train_data}],
+            "inputs": [{"name": "train", "sha256": self.train_data, "record": self.registered(self.train_data)}],
             "code": {"digest": digest("code"), "files": []},
             "parameters": {},
             "environment": {"packages": {"digest": digest("packages"), "list": []}},
@@ -268,15 +278,23 @@ class Life:
         """Open the held-out set and measure everything; `other` replaces a measure by its last name."""
         held_out = Subject("held-out", self.held_out)
         opening = {"held_out": self.held_out, "model": self.model.sha256, "seal": seal.digest, "purpose": "validation"}
-        self.say("val", Action.VALIDATE, held_out, kinds.OPENING, opening)
-        inputs = {"held_out": self.held_out, "seal": seal.digest, "model": self.model.sha256}
+        opened = self.say("val", Action.VALIDATE, held_out, kinds.OPENING, opening)
+        inputs = {
+            "held_out": self.held_out,
+            "record": seal.predicate["held_out"]["record"],
+            "isolation": "bubblewrap",
+            "opening": opened.digest,
+            "seal": seal.digest,
+            "model": self.model.sha256,
+        }
         by_check: dict[str, dict[str, tuple[float, float, float]]] = {}
         for name, value in GOOD.items():
             check, _, measure = name.rpartition(".")
-            if check != "data.contamination":
-                by_check.setdefault(check, {})[measure] = other.get(measure, value)
+            by_check.setdefault(check, {})[measure] = other.get(measure, value)
         for check, values in by_check.items():
-            self.say("val", Action.VALIDATE, self.model, kinds.CHECK_RESULT, self.result(check, values, inputs))
+            stage = "artifact" if check.startswith("artifact.") else "validation"
+            said = self.result(check, values, inputs, stage=stage)
+            self.say("val", Action.VALIDATE, self.model, kinds.CHECK_RESULT, said)
 
     def result(
         self,

@@ -18,14 +18,14 @@ from custody.core.access import Action
 from custody.core.actor import Role
 from custody.core.strictjson import b64decode
 from custody.core.subject import Subject, use_case_subject
-from custody.desk import CUSTODIAN, Desk, begin, enrol, now
-from custody.errors import InvalidInput, NotFound, Unavailable
+from custody.desk import CUSTODIAN, Desk, begin, check_name, enrol, now
+from custody.errors import InvalidInput, Unavailable
+from custody.gates import policy_of
 from custody.seal.keys import LogKey, PersonKey, raw_to_text
 
 if TYPE_CHECKING:
     from custody.core.sandbox import Sandbox
     from custody.records.vault import ModelVault
-    from custody.stages.deployment import Admitted
     from custody.stages.runtime import PredictionLog
     from custody.stages.training import Workshop
     from custody.stages.validation import Bench
@@ -57,7 +57,10 @@ class Custody:
         return Desk(log, config.owner_key, self._signer)
 
     def _signer(self, name: str) -> PersonKey:
-        return PersonKey.load(self.config.keys / f"{name}.pem", self.config.passphrase)
+        """Load somebody's key: from their own folder where they keep one, else from the project's."""
+        own = self.config.own_keys / f"{name}.pem" if self.config.own_keys else None
+        path = own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
+        return PersonKey.load(path, self.config.passphrase)
 
     @cached_property
     def vault(self) -> ModelVault:
@@ -110,7 +113,8 @@ class Custody:
         config = self.config
         config.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         open_model = partial(self.open_model, time_limit=time_limit)
-        return Bench(config.root, config.staging, self.vault, self.read_table, open_model)
+        kind = self.sandbox.describe().kind
+        return Bench(config.root, config.staging, self.vault, self.read_table, open_model, kind)
 
     def read_table(self, path: Path, name: str, columns: Columns) -> Table:
         """Read a table; a missing library is named with the command that installs it."""
@@ -184,6 +188,7 @@ def create(
         raise InvalidInput(f"tier {tier!r} is none of low, medium, high")
     if not use_case or not use_case.replace("-", "").replace("_", "").isalnum():
         raise InvalidInput(f"{use_case!r} is not a usable name; use letters, digits and dashes")
+    check_name(owner)
     folder = root / FOLDER
     if folder.exists():
         spare = folder.with_name(f"{FOLDER}.unfinished-{secrets.token_hex(3)}")
@@ -207,14 +212,16 @@ def create(
     half = root / f".{FILE}.part"
     half.write_text(
         f'use_case = "{use_case}"\nactor = "{owner}"\n\n'
-        "# The trust root: whoever replaces the ledger cannot replace these unseen. Keep this file under version control.\n"
+        "# The trust root: whoever replaces the ledger cannot replace these unseen.\n"
+        "# Keep this file under version control.\n"
         f'[trust]\norigin = "{origin}"\nlog_key = "{raw_to_text(log_key.public)}"\nowner_key = "{owner_key.keyid}"\n',
         encoding="utf-8",
     )
     custody = Custody(read_config(half, environment))
     enrol(custody.desk, owner, CUSTODIAN, CUSTODIAN, frozenset({Role.CUSTODIAN}), custodian.public)
     pen = custody.desk.permit(owner, Action.ENROL)
-    said = {"use_case": use_case, "tier": tier, "purpose": purpose or use_case, "solo": solo}
+    policy = policy_of(tier, solo=solo)
+    said = {"use_case": use_case, "tier": tier, "purpose": purpose or use_case, "solo": solo, "policy": policy}
     pen.write(use_case_subject(use_case), kinds.USE_CASE, said)
     half.replace(root / FILE)
     return Custody(read_config(root / FILE, environment))
@@ -226,6 +233,7 @@ def add_person(custody: Custody, by: str, name: str, roles: Sequence[str], publi
         wanted = frozenset(Role(role) for role in roles)
     except ValueError:
         raise InvalidInput(f"unknown role in {', '.join(roles)}", hint=f"roles: {', '.join(Role)}") from None
+    check_name(name)
     if public_key is not None:
         try:
             pem = public_key.read_text("utf-8")
@@ -241,63 +249,3 @@ def add_person(custody: Custody, by: str, name: str, roles: Sequence[str], publi
         custody.desk.permit(by, Action.ENROL)
         key.save(path, custody.config.passphrase)
     return enrol(custody.desk, by, name, name, wanted, key.public)
-
-
-class AdmittedModel:
-    """A model whose whole chain held when it was loaded; it logs what it predicts.
-
-    `scores` and `predict_proba` write to the prediction log before they answer. The estimator was
-    deserialised from the verified bytes in memory; its files were scanned before they were admitted.
-    """
-
-    def __init__(self, admitted: Admitted, estimator: Any, log: PredictionLog, desk: Desk, actor: str) -> None:
-        self.subject, self.admission = admitted.subject, admitted.admission
-        self.estimator = estimator
-        self._log, self._desk, self._actor = log, desk, actor
-        self._lock = threading.Lock()
-
-    def predict_proba(self, rows: Any) -> Any:
-        """Return the estimator's probabilities for a data frame, after logging the last column."""
-        answers = self.estimator.predict_proba(rows)
-        with self._lock:
-            self._log.add([repr(row).encode() for row in rows.to_numpy().tolist()], answers[:, -1])
-        return answers
-
-    def close(self) -> None:
-        """Seal the prediction log on the ledger."""
-        self._log.close(self._desk, self._actor)
-
-    def __enter__(self) -> AdmittedModel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def load(
-    use_case: str = "", *, environment: str = "production", actor: str = "", start: Path | None = None, model: str = ""
-) -> AdmittedModel:
-    """Return a model only if its chain holds: ledger, admission, recomputed decision, standing, bytes.
-
-    Raises `Tampered`, `NotPermitted` or `OutOfOrder`; there is no way to get the model anyway.
-    """
-    import io
-
-    from custody.stages.deployment import admit
-
-    custody = open_custody(start)
-    who = actor or custody.config.actor
-    admitted = admit(custody.desk, custody.vault, who, use_case or custody.config.use_case, environment, model)
-    names = sorted(name for name in admitted.files if name.endswith((".joblib", ".pkl", ".pickle")))
-    if not names:
-        raise NotFound(
-            f"model {admitted.subject.short} has no joblib or pickle file", hint="custody deploy --to FOLDER"
-        )
-    try:
-        import joblib
-
-        estimator = joblib.load(io.BytesIO(admitted.files[names[0]]))
-    except ModuleNotFoundError as error:
-        raise Unavailable(f"{error.name} is not installed", hint="pip install 'custody[checks]'") from None
-    log = custody.prediction_log(admitted.subject, environment)
-    return AdmittedModel(admitted, estimator, log, custody.desk, who)

@@ -6,6 +6,7 @@ import errno
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -71,7 +72,7 @@ class App:
             click.echo(json.dumps(body, indent=2, sort_keys=True, default=str))
         else:
             for line in lines:
-                click.echo(line)
+                click.echo(safe(line))
         raise click.exceptions.Exit(code)
 
     def say(self, line: str) -> None:
@@ -107,6 +108,14 @@ def face(function: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+_HOSTILE = re.compile(r"\x1b(?!\[[0-9;]{0,16}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def safe(text: str) -> str:
+    """Return text that cannot steer a terminal: names and messages may come from strangers."""
+    return _HOSTILE.sub("\ufffd", text)
+
+
 def word(status: str) -> str:
     """Return a status as people read it."""
     text, colour = WORDS.get(status, (status, "white"))
@@ -120,7 +129,7 @@ def refuse(error: BaseException) -> int:
     if isinstance(error, MemoryError):
         error = Unavailable("there is not enough memory", hint="close other programs, or use a larger machine")
     if isinstance(error, CustodyError):
-        click.echo(click.style("refused: ", fg="red", bold=True) + error.message, err=True)
+        click.echo(click.style("refused: ", fg="red", bold=True) + safe(error.message), err=True)
         click.echo(f"   next: {_hint(error)}", err=True)
         return error.exit_code
     if os.environ.get("CUSTODY_DEBUG"):

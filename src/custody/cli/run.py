@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, face, word
+from custody.cli.app import App, face, safe, word
 from custody.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -213,8 +212,9 @@ def _tolerance(app: App, begun: Any) -> Callable[[Path, Path], float | None]:
 
 
 def _echo(piece: bytes) -> None:
-    sys.stderr.buffer.write(piece)
-    sys.stderr.flush()
+    """Show what the command prints; it may not steer the terminal."""
+    text = piece.decode("utf-8", "replace").replace("\r\n", "\n")
+    click.echo(safe(text).replace("\ufffd[", "["), nl=False, err=True)
 
 
 def _tail(log: Path) -> list[str]:

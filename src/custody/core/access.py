@@ -51,10 +51,10 @@ GRANTS: Mapping[Action, frozenset[Role]] = {
     Action.SEAL: frozenset({_R.DATA_SCIENTIST}),
     Action.APPROVE: frozenset({_R.APPROVER, _R.COMPLIANCE_OFFICER}),
     Action.WAIVE: frozenset({_R.APPROVER}),
-    Action.DECIDE: frozenset({_R.VALIDATOR, _R.APPROVER, _R.COMPLIANCE_OFFICER, _R.ML_ENGINEER, _R.CUSTODIAN}),
+    Action.DECIDE: frozenset({_R.VALIDATOR, _R.APPROVER, _R.COMPLIANCE_OFFICER, _R.CUSTODIAN}),
     Action.START_RUN: frozenset({_R.ML_ENGINEER}),
     Action.REPRODUCE: frozenset({_R.VALIDATOR, _R.ML_ENGINEER}),
-    Action.SCAN: frozenset({_R.VALIDATOR, _R.ML_ENGINEER}),
+    Action.SCAN: frozenset({_R.VALIDATOR}),
     Action.VALIDATE: frozenset({_R.VALIDATOR}),
     Action.DEPLOY: frozenset({_R.OPERATOR}),
     Action.LOAD: frozenset({_R.OPERATOR}),
@@ -157,4 +157,5 @@ def parts_of(record: Record, model: str) -> dict[str, frozenset[str]]:
 
 
 def _is_validation(predicate: Mapping[str, object]) -> bool:
-    return predicate.get("stage") == "validation"
+    """Tell whether a result about a model was made before its release, whatever its stage is called."""
+    return predicate.get("stage") != "runtime"

@@ -6,14 +6,15 @@ Four rules, all of them in `judge_criterion`:
 2. Every result counts: all results for this subject must satisfy; a second try buries nothing.
 3. A bound is compared with the whole interval: inside is met, outside is not met, else inconclusive.
 4. A result counts only if it was made by a validator, with the sealed evaluator, on the sealed
-   held-out set, after the training ended. Any other is set aside, and silence denies.
+   held-out set under a recorded opening, after the training ended, with a wall around the model where
+   the policy asks for one. Any other is set aside, and silence denies.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,12 +121,18 @@ def _number(value: Any) -> float | None:
 
 
 def judge_criterion(
-    criterion: Criterion, record: Record, subjects: Sequence[str], seal: Evidence, finished: int
+    criterion: Criterion,
+    record: Record,
+    subjects: Sequence[str],
+    seal: Evidence,
+    finished: int,
+    makers: Collection[str] = (),
 ) -> Ruling:
     """Judge one criterion against all results about `subjects` (each must have at least one).
 
     `finished` is the ledger index of the training's finish statement; results about the model that
-    are older than that are not about these bytes.
+    are older than that are not about these bytes. `makers` are the persons who wrote the criteria or
+    trained the model.
     """
     judged: list[tuple[Status, str, int, Mapping[str, Any]]] = []
     for subject in subjects:
@@ -134,7 +141,7 @@ def judge_criterion(
         for entry in record.about(subject, kinds.CHECK_RESULT):
             if entry.predicate["check"] != criterion.check or entry.predicate["stage"] == "runtime":
                 continue
-            if objection := _objection(criterion, entry, seal, finished):
+            if objection := _objection(criterion, record, entry, seal, finished, makers):
                 set_aside = objection
                 continue
             answer = _answer(criterion, entry)
@@ -152,21 +159,43 @@ def judge_criterion(
 _RANK = {Status.NOT_MET: 0, Status.UNKNOWN: 1, Status.INCONCLUSIVE: 2, Status.WAIVED: 3, Status.MET: 4}
 
 
-def _objection(criterion: Criterion, entry: Evidence, seal: Evidence, finished: int) -> str:
+def _objection(
+    criterion: Criterion, record: Record, entry: Evidence, seal: Evidence, finished: int, makers: Collection[str]
+) -> str:
     """Say why a result does not count, or ""."""
-    predicate = entry.predicate
-    if predicate["evaluator"] != seal.predicate["evaluator"]:
+    said, inputs, policy = entry.predicate, entry.predicate["inputs"], seal.predicate["policy"]
+    if said["evaluator"] != seal.predicate["evaluator"]:
         return f"entry {entry.index} was measured by another evaluator than the sealed one"
     if criterion.on == "training_data":
+        if said["stage"] != "data" or not entry.roles & {"data_engineer", "validator"}:
+            return f"entry {entry.index} is not a data check by a data engineer or validator"
+        if entry.person in makers and not policy.get("solo"):
+            return f"entry {entry.index} was measured by {entry.person}, who made the model"
         return ""
+    artifact = criterion.check.startswith("artifact.")
+    if said["stage"] != ("artifact" if artifact else "validation"):
+        return f"entry {entry.index} was not made in the stage of that check"
     if "validator" not in entry.roles:
         return f"entry {entry.index} was not made by a validator"
     if entry.index < finished:
         return f"entry {entry.index} is older than the model"
-    if predicate["inputs"].get("held_out") != seal.predicate["held_out"].get("sha256"):
+    held_out = seal.predicate["held_out"]
+    if inputs.get("held_out") != held_out.get("sha256") or inputs.get("record") != held_out.get("record"):
         return f"entry {entry.index} was measured on another held-out set than the sealed one"
-    if predicate["inputs"].get("seal") != seal.digest:
+    if inputs.get("seal") != seal.digest:
         return f"entry {entry.index} was measured under another seal"
+    if artifact:
+        return ""
+    if policy.get("isolation") and inputs.get("isolation") != "bubblewrap":
+        return f"entry {entry.index} was measured without a wall around the model"
+    opening = record.by_digest(str(inputs.get("opening")))
+    if opening is None or opening.kind != kinds.OPENING or opening.index > entry.index:
+        return f"entry {entry.index} names no opening of the held-out set"
+    wanted = (held_out.get("sha256"), entry.subject.sha256, seal.digest)
+    if tuple(opening.predicate[key] for key in ("held_out", "model", "seal")) != wanted:
+        return f"entry {entry.index} names an opening for something else"
+    if opening.person != entry.person:
+        return f"entry {entry.index} names somebody else's opening"
     return ""
 
 

@@ -41,7 +41,7 @@ BUILD_TYPE = "urn:custody:training:v1"
 _T = type | UnionType
 FIELDS: Mapping[str, Mapping[str, _T]] = {
     ENROLMENT: {"name": str, "person": str, "roles": list, "key": str, "keyid": str, "status": str},
-    USE_CASE: {"use_case": str, "tier": str, "purpose": str, "solo": bool},
+    USE_CASE: {"use_case": str, "tier": str, "purpose": str, "solo": bool, "policy": dict},
     SOURCING: {"use_case": str, "chosen": str, "options": dict, "weights": dict, "flips": list, "reason": str},
     RISK: {"use_case": str, "risk": str, "title": str, "status": str, "reason": str, "expires": str | None},
     DATASET: {

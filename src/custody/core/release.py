@@ -8,13 +8,15 @@ states each rule in words; `custody_verify` implements the same rules a second t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from custody.core import predicates as kinds
+from custody.core.data_rules import inputs_of, judge_budget, judge_data, judge_freshness, listed, source_expiries
 from custody.core.decision import Decision, Ruling, Status
 from custody.core.evidence import Evidence, Record
 from custody.core.gate import Criterion, criteria_of, judge_criterion, whole
+from custody.core.moments import end, expired, moment, too_long
 from custody.core.seed import derive_seed
 from custody.core.subject import use_case_subject
 
@@ -23,35 +25,38 @@ MET, NOT_MET, UNKNOWN = Status.MET, Status.NOT_MET, Status.UNKNOWN
 
 def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
     """Judge the model with sha256 `model` for `use_case` at the moment `at` (ISO 8601, UTC)."""
-    chain = _chain(record, model, use_case)
-    if isinstance(chain, Ruling):
-        return Decision(model, use_case, "", record.size, record.root, at, "separated", (chain,))
-    finish, start, seal = chain
+    chains = _chains(record, model, use_case)
+    if isinstance(chains, Ruling):
+        return Decision(model, use_case, "", record.size, record.root, at, "separated", (chains,))
+    finish, _, seal = chains[0]
     policy: Mapping[str, Any] = seal.predicate["policy"]
-    inputs = _inputs(start)
+    inputs = sorted({pair for _, start, _ in chains for pair in inputs_of(start)})
     try:
         criteria = criteria_of(seal.predicate["criteria"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         broken = Ruling("process.criteria", UNKNOWN, f"the sealed criteria cannot be read: {error}", (seal.index,))
         return Decision(model, use_case, seal.digest, record.size, record.root, at, "separated", (broken,))
-    trainers = {start.person, finish.person}
+    trainers = {person for end, start, _ in chains for person in (end.person, start.person)}
+    makers = {seal.person, *trainers}
     rulings = [
+        _time_of(record, at),
         _sourcing(record, use_case, seal),
-        _risks(record, use_case, at, {seal.person, *trainers}),
-        _sealed_before_training(record, start, seal, inputs),
-        _not_post_hoc(record, seal),
-        _budget(record, seal),
-        _run(policy, start, finish, inputs),
-        _data(record, policy, inputs, at),
+        _risks(record, use_case, at, makers),
+        _policy(record, use_case, seal),
+        _first_bad([_sealed_before_training(record, start, seal, inputs_of(start)) for _, start, _ in chains]),
+        judge_freshness(record, seal),
+        judge_budget(record, seal),
+        _first_bad([_run(policy, start, end, inputs_of(start)) for end, start, _ in chains]),
+        _first_bad([judge_data(record, policy, start, seal, at) for _, start, _ in chains]),
         _separation(record, policy, model, seal, trainers),
         _standing(record, model, inputs),
     ]
-    waivers, refused, expiries = _waivers(record, policy, model, use_case, at, criteria, {seal.person, *trainers})
+    waivers, refused, expiries = _waivers(record, policy, model, use_case, at, criteria, makers)
     if refused:
         rulings.append(refused)
     for criterion in criteria:
         subjects = [model] if criterion.on == "model" else [sha256 for _, sha256 in inputs]
-        ruling = judge_criterion(criterion, record, subjects, seal, finish.index)
+        ruling = judge_criterion(criterion, record, subjects, seal, finish.index, makers)
         waiver = waivers.get(criterion.id)
         if waiver and ruling.status in (Status.NOT_MET, Status.INCONCLUSIVE):
             reason = f"waived until {waiver.predicate['expires']} by {waiver.person}: {ruling.reason}"
@@ -59,8 +64,8 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
             ruling = Ruling(ruling.id, Status.WAIVED, reason, entries, ruling.answer)
         rulings.append(ruling)
     rulings.append(_approvals(record, policy, model, seal, trainers))
-    expiries += _risk_expiries(record, use_case)
-    days, now = whole(policy.get("go_days")), _time(at)
+    expiries += _risk_expiries(record, use_case) + source_expiries(record, inputs)
+    days, now = whole(policy.get("go_days")), moment(at)
     if days is not None and now is not None:
         try:
             expiries.append((now + timedelta(days=days)).isoformat())
@@ -76,19 +81,40 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
         at,
         assurance,
         tuple(rulings),
-        min(expiries, key=_end, default=""),
+        min(expiries, key=end, default=""),
     )
 
 
-def _chain(record: Record, model: str, use_case: str) -> tuple[Evidence, Evidence, Evidence] | Ruling:
-    """Follow finish to start to seal; a ruling when the chain has a gap."""
-    finishes = record.about(model, kinds.TRAINING_FINISH)
-    if not finishes:
+_Chain = tuple[Evidence, Evidence, Evidence]
+
+
+def _chains(record: Record, model: str, use_case: str) -> list[_Chain] | Ruling:
+    """Follow every run that ended in these bytes back to its seal; a ruling when one of them has a gap.
+
+    A deterministic script gives the same bytes each time, so there may be several runs. All must have
+    been started under one seal: bytes that were known before it were not made under it.
+    """
+    found: list[_Chain] = []
+    for finish in record.about(model, kinds.TRAINING_FINISH):
+        chain = _chain(record, finish, use_case)
+        if isinstance(chain, Ruling):
+            return chain
+        found.append(chain)
+    if not found:
         return Ruling("process.chain", UNKNOWN, "no training run on record ended in this model")
-    if len(finishes) > 1:
-        entries = tuple(entry.index for entry in finishes)
-        return Ruling("process.chain", NOT_MET, "two runs claim to have made the same bytes", entries)
-    finish = finishes[0]
+    if len({seal.digest for _, _, seal in found}) > 1:
+        entries = tuple(finish.index for finish, _, _ in found)
+        return Ruling("process.chain", NOT_MET, "the same bytes were made under another seal as well", entries)
+    return found
+
+
+def _first_bad(rulings: list[Ruling]) -> Ruling:
+    """Return the first ruling that is not met, else the first."""
+    return next((ruling for ruling in rulings if ruling.status is not MET), rulings[0])
+
+
+def _chain(record: Record, finish: Evidence, use_case: str) -> _Chain | Ruling:
+    """Follow one finish to its start and seal."""
     start = record.by_digest(kinds.start_of(finish.predicate))
     if start is None or start.kind != kinds.TRAINING_START or start.index >= finish.index:
         return Ruling("process.chain", NOT_MET, "the finish statement names no earlier start", (finish.index,))
@@ -111,10 +137,35 @@ def _chain(record: Record, model: str, use_case: str) -> tuple[Evidence, Evidenc
     return finish, start, seal
 
 
-def _inputs(start: Evidence) -> list[tuple[str, str]]:
-    """Return (name, sha256) of the declared data; what is not an object is data nobody registered."""
-    objects = [item if isinstance(item, Mapping) else {} for item in start.predicate["inputs"]]
-    return sorted((str(item.get("name")), str(item.get("sha256"))) for item in objects)
+def _time_of(record: Record, at: str) -> Ruling:
+    """Refuse a decision that is dated before evidence it covers: it could step over an expiry."""
+    now = moment(at)
+    newest = max((entry for entry in record if entry.at), key=lambda entry: end(entry.at), default=None)
+    if now is None or newest is None or end(newest.at) > now:
+        entries = (newest.index,) if newest else ()
+        return Ruling("process.time", UNKNOWN, "the decision is dated before evidence that it covers", entries)
+    return Ruling("process.time", MET, "the decision is dated after all it covers")
+
+
+def _policy(record: Record, use_case: str, seal: Evidence) -> Ruling:
+    """Hold the sealed policy against the one the owner signed when the use case was opened."""
+    rule = "process.policy"
+    opened = [e for e in record.about(use_case_subject(use_case).sha256, kinds.USE_CASE) if e.index < seal.index]
+    if not opened:
+        return Ruling(rule, UNKNOWN, "the use case was not opened before the criteria were sealed", (seal.index,))
+    entries = (opened[-1].index, seal.index)
+    asked = opened[-1].predicate["policy"]
+    if seal.predicate["policy"] != asked or seal.predicate["criteria"].get("tier") != opened[-1].predicate["tier"]:
+        return Ruling(rule, NOT_MET, "the seal carries another policy than the owner's", entries)
+    written = seal.predicate["criteria"].get("criterion")
+    if not isinstance(written, list) or any(item not in written for item in listed(asked, "baseline")):
+        return Ruling(rule, NOT_MET, "the seal leaves out criteria that the owner's policy demands", entries)
+    held_out = record.by_digest(str(seal.predicate["held_out"].get("record")))
+    if held_out is None or held_out.kind != kinds.DATASET or held_out.index > seal.index:
+        return Ruling(rule, UNKNOWN, "the seal names no earlier record of its held-out set", entries)
+    if held_out.subject.sha256 != seal.predicate["held_out"].get("sha256"):
+        return Ruling(rule, NOT_MET, "the seal names the record of another held-out set", entries)
+    return Ruling(rule, MET, f"the owner's policy of entry {opened[-1].index} is sealed", entries)
 
 
 def _sourcing(record: Record, use_case: str, seal: Evidence) -> Ruling:
@@ -146,7 +197,7 @@ def _risks(record: Record, use_case: str, at: str, makers: set[str]) -> Ruling:
                 return Ruling(
                     "process.risks", NOT_MET, f"risk {risk} was accepted by {entry.person}, who made the model", entries
                 )
-            if not expires or _expired(str(expires), at):
+            if not expires or expired(str(expires), at):
                 return Ruling("process.risks", NOT_MET, f"the acceptance of risk {risk} has expired", entries)
         elif status != "treated":
             return Ruling("process.risks", NOT_MET, f"risk {risk} is {status}: {entry.predicate['title']}", entries)
@@ -172,41 +223,6 @@ def _sealed_before_training(record: Record, start: Evidence, seal: Evidence, inp
     return Ruling(rule, MET, f"sealed in entry {seal.index}, started in entry {start.index}", entries)
 
 
-def _not_post_hoc(record: Record, seal: Evidence) -> Ruling:
-    held_out = seal.predicate["held_out"].get("sha256")
-    before = [
-        entry.index
-        for entry in record.of_kind(kinds.OPENING)
-        if entry.predicate["held_out"] == held_out and entry.index < seal.index
-    ]
-    if before:
-        reason = (
-            f"post-hoc: these criteria were sealed in entry {seal.index}, after the same held-out set had been "
-            f"opened in entry {before[0]}; new criteria need a fresh held-out set"
-        )
-        return Ruling("process.not_post_hoc", NOT_MET, reason, (*before, seal.index))
-    return Ruling(
-        "process.not_post_hoc", MET, "the held-out set was unopened when the criteria were sealed", (seal.index,)
-    )
-
-
-def _budget(record: Record, seal: Evidence) -> Ruling:
-    held_out = seal.predicate["held_out"].get("sha256")
-    openings = [e.index for e in record.of_kind(kinds.OPENING) if e.predicate["held_out"] == held_out]
-    attempts = [e.index for e in record.of_kind(kinds.TRAINING_START) if e.predicate["seal"] == seal.digest]
-    entries = tuple(sorted([*openings, *attempts]))
-    limits = seal.predicate["criteria"]
-    for what, count, limit in (
-        ("held-out openings", len(openings), whole(limits.get("max_openings"))),
-        ("training attempts", len(attempts), whole(limits.get("max_attempts"))),
-    ):
-        if limit is None or count > limit:
-            return Ruling("process.budget", UNKNOWN, f"exhausted: {count} {what}, sealed budget {limit}", entries)
-    return Ruling(
-        "process.budget", MET, f"{len(openings)} openings and {len(attempts)} attempts are within budget", entries
-    )
-
-
 def _run(policy: Mapping[str, Any], start: Evidence, finish: Evidence, inputs: list[tuple[str, str]]) -> Ruling:
     entries = (start.index, finish.index)
     if trouble := kinds.compromised(finish.predicate):
@@ -224,29 +240,8 @@ def _run(policy: Mapping[str, Any], start: Evidence, finish: Evidence, inputs: l
     return Ruling("process.run", MET, f"one run, isolation: {kind}", entries)
 
 
-def _data(record: Record, policy: Mapping[str, Any], inputs: list[tuple[str, str]], at: str) -> Ruling:
-    if not inputs:
-        return Ruling("process.data", UNKNOWN, "the run declared no data")
-    entries: list[int] = []
-    for name, sha256 in inputs:
-        records = record.about(sha256, kinds.DATASET)
-        if not records:
-            return Ruling("process.data", UNKNOWN, f"{name} is not a registered dataset", tuple(entries))
-        found = records[-1]
-        entries.append(found.index)
-        if found.predicate["trust"] not in _listed(policy, "trust"):
-            reason = f"{name} comes from a source of trust level {found.predicate['trust']!r}"
-            return Ruling("process.data", NOT_MET, reason, tuple(entries))
-        expires = found.predicate.get("source_expires")
-        if expires and _expired(str(expires), at):
-            return Ruling("process.data", NOT_MET, f"the approval of the source of {name} has expired", tuple(entries))
-        if not found.predicate["licence"] or not found.predicate["owner"]:
-            return Ruling("process.data", UNKNOWN, f"{name} has no licence or no owner", tuple(entries))
-    return Ruling("process.data", MET, f"{len(inputs)} registered datasets", tuple(entries))
-
-
 def _separation(record: Record, policy: Mapping[str, Any], model: str, seal: Evidence, trainers: set[str]) -> Ruling:
-    results = [e for e in record.about(model, kinds.CHECK_RESULT) if e.predicate["stage"] == "validation"]
+    results = [e for e in record.about(model, kinds.CHECK_RESULT) if e.predicate["stage"] != "runtime"]
     validators = {entry.person for entry in results}
     entries = tuple(sorted({seal.index, *(entry.index for entry in results[:1])}))
     if policy.get("solo"):
@@ -294,9 +289,9 @@ def _waivers(
         criterion, expires = str(entry.predicate["criterion"]), str(entry.predicate["expires"])
         if entry.predicate["use_case"] != use_case or criterion not in waivable or "approver" not in entry.roles:
             continue
-        if (entry.person in makers and not solo) or _expired(expires, at):
+        if (entry.person in makers and not solo) or expired(expires, at):
             continue
-        if _too_long(entry.at, expires, at, policy.get("waiver_days")):
+        if too_long(entry.at, expires, at, whole(policy.get("waiver_days"))):
             continue
         found[criterion] = entry
     if len(found) > (whole(policy.get("max_waivers")) or 0):
@@ -321,7 +316,7 @@ def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evid
             "process.approvals", UNKNOWN, "the sealed policy does not say how many approvals are needed", (seal.index,)
         )
     results = record.about(model, kinds.CHECK_RESULT)
-    validators = {e.person for e in results if e.predicate["stage"] == "validation"}
+    validators = {e.person for e in results if e.predicate["stage"] != "runtime"}
     last = max((e.index for e in results if e.predicate["stage"] != "runtime"), default=-1)
     approvals = [
         e for e in record.about(model, kinds.APPROVAL) if e.predicate["use_case"] == seal.predicate["use_case"]
@@ -350,36 +345,3 @@ def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evid
             entries,
         )
     return Ruling("process.approvals", MET, f"{len(counted)} persons approved after the last result", entries)
-
-
-def _listed(policy: Mapping[str, Any], name: str) -> list[Any]:
-    found = policy.get(name)
-    return found if isinstance(found, list) else []
-
-
-def _time(text: str) -> datetime | None:
-    """Read an ISO 8601 moment with a time zone; None when it is not one."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
-
-
-def _end(expires: str) -> datetime:
-    """Order ends by the moment they mean, whatever their notation; what cannot be read ends first."""
-    return _time(expires) or datetime.min.replace(tzinfo=UTC)
-
-
-def _expired(expires: str, at: str) -> bool:
-    """Tell whether `expires` is not after `at`; what cannot be read has expired."""
-    end, now = _time(expires), _time(at)
-    return end is None or now is None or end <= now
-
-
-def _too_long(made: str, expires: str, at: str, days: object) -> bool:
-    """Tell whether a waiver made at `made` runs longer than allowed, or was made in the future."""
-    start, end, now, most = _time(made), _time(expires), _time(at), whole(days)
-    if start is None or end is None or now is None or most is None:
-        return True
-    return start > now or (end - start) / timedelta(days=1) > most

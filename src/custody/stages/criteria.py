@@ -51,9 +51,7 @@ def power(criteria: Criteria, root: Path, record: Record, read: Reader) -> list[
             continue
         name = f"{criterion.check}.{criterion.measure}"
         beside = [other for other in names if other != name]
-        weak = judge_power(
-            name, criterion.at, criterion.at_least, criterion.at_most, counts, confidence, beside=beside
-        )
+        weak = judge_power(name, criterion.at, criterion.at_least, criterion.at_most, counts, confidence, beside=beside)
         found += [Defect(line, defect.kind, f"{criterion.id}: {defect.message}") for defect in weak]
     return found
 
@@ -84,7 +82,7 @@ def seal(desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Re
     if tier != opened.predicate["tier"]:
         raise InvalidInput(f"the use case was opened as tier {opened.predicate['tier']}, the criteria say {tier}")
     held_out = dataset(record, str(criteria.document["held_out"]["dataset"]))
-    policy = policy_of(tier, solo=bool(opened.predicate["solo"]))
+    policy = dict(opened.predicate["policy"])
     reserved = sorted({str(item["id"]) for item in policy["baseline"]} & set(criteria.lines))
     if reserved:
         raise InvalidInput(f"{', '.join(reserved)} are ids of the policy's own criteria", hint="rename yours")
@@ -100,6 +98,7 @@ def seal(desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Re
             "held_out": {
                 "name": held_out.subject.name,
                 "sha256": held_out.subject.sha256,
+                "record": held_out.digest,
                 "rows": held_out.predicate["rows"],
             },
             "evaluator": evaluator_digest(),

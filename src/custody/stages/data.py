@@ -48,6 +48,8 @@ def register(
     for what, value in (("name", name), ("source", source), ("owner", owner), ("licence", licence)):
         if not value.strip():
             raise InvalidInput(f"a dataset needs a {what}")
+        if not value.isprintable():
+            raise InvalidInput(f"the dataset's {what} holds characters that cannot be printed")
     if not path.exists():
         raise InvalidInput(f"{path} does not exist")
     if not (path.is_file() or path.is_dir()):

@@ -97,7 +97,7 @@ def check_decision(desk: Desk, record: Record, admission: Evidence) -> None:
         raise Tampered(f"the admission in entry {admission.index} names no decision about this model")
     size = said.predicate["size"]
     frontier = desk.reading.frontiers.get(size)
-    if not isinstance(size, int) or not 0 < size <= said.index or frontier is None:
+    if not isinstance(size, int) or size != said.index or frontier is None:
         raise Tampered(f"the decision in entry {said.index} does not say what it was based on")
     then = Record(record.entries[:size], size, frontier.root.hex(), record.roots)
     again = judge(then, said.subject.sha256, str(said.predicate["use_case"]), said.at)
@@ -135,6 +135,14 @@ def check_standing(record: Record, admission: Evidence, at: str) -> None:
             f"model {model.short} is quarantined: incident {entry.predicate['incident']} "
             f"({entry.predicate['type']}) in entry {entry.index}",
             hint="a security manager closes it: custody incident close",
+        )
+    today = judge(record, model.sha256, str(admission.predicate["use_case"]), at)
+    if today.verdict is not Verdict.GO:
+        first = today.failing()[0] if today.failing() else None
+        why = f": {first.id}: {first.reason}" if first else ""
+        raise NotPermitted(
+            f"model {model.short} was admitted, but today the record gives {today.verdict}{why}",
+            hint="custody gate show",
         )
     for later in record.about(model.sha256, kinds.DECISION):
         if later.index > admission.index and later.predicate["verdict"] != str(Verdict.GO):

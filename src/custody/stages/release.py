@@ -9,8 +9,9 @@ from custody.core.access import Access, Action
 from custody.core.decision import Decision, Verdict
 from custody.core.evidence import Evidence
 from custody.core.release import decide as judge
-from custody.desk import Desk
-from custody.errors import InvalidInput, NotFound, OutOfOrder
+from custody.desk import Desk, Pen
+from custody.errors import InvalidInput, NotFound, OutOfOrder, Unavailable
+from custody.ledger.log import Moved
 from custody.records.lineage import find_model, sealed_chain_of
 
 
@@ -59,6 +60,18 @@ def waive(
     return pen.write(model.subject, kinds.WAIVER, predicate)
 
 
+def _judged(desk: Desk, pen: Pen, model: Evidence, use_case: str) -> tuple[Decision, Evidence]:
+    """Judge the whole record and append the answer right behind it: nothing may come in between."""
+    for _ in range(10):
+        record = desk.read()
+        decision = judge(record, model.subject.sha256, use_case, desk.time())
+        try:
+            return decision, pen.write(model.subject, kinds.DECISION, decision.to_predicate(), after=record.size)
+        except Moved:
+            continue
+    raise Unavailable("too many commands write to the ledger at once", hint="try again")
+
+
 def decide(
     desk: Desk, actor: str, use_case: str, name: str = "", environment: str = ""
 ) -> tuple[Decision, Evidence, Evidence | None]:
@@ -69,9 +82,7 @@ def decide(
     record = desk.read()
     model = find_model(record, use_case, name)
     pen = desk.permit(actor, Action.DECIDE)
-    record = desk.read()
-    decision = judge(record, model.subject.sha256, use_case, desk.time())
-    said = pen.write(model.subject, kinds.DECISION, decision.to_predicate())
+    decision, said = _judged(desk, pen, model, use_case)
     if decision.verdict is not Verdict.GO or not environment:
         return decision, said, None
     if decision.assurance == "solo" and environment == "production":

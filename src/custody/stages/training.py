@@ -12,6 +12,7 @@ from typing import Any
 
 from custody.core import predicates as kinds
 from custody.core.access import Access, Action
+from custody.core.data_rules import contents_of, purposes_of
 from custody.core.evidence import Evidence, Record
 from custody.core.sandbox import IN, Mount, Outcome, Sandbox, fixed_environment, layout
 from custody.core.seed import derive_seed
@@ -79,6 +80,7 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
     """
     if not order.command:
         raise InvalidInput("there is no command to run", hint="custody run -- python train.py")
+    _refuse_reserved(order.parameters)
     pen = desk.permit(actor, Action.START_RUN)  # (1)
     record = desk.read()
     seal = record.latest(kinds.SEAL, use_case=use_case)
@@ -94,6 +96,7 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
     with claimed(workshop.root, order.out, workshop.runs) as out, _staged(workshop, run_id, inputs) as staged:  # (2)
         banned = [workshop.root / str(entry.predicate["path"]) for entry in inputs]
         code = workshop.capture_code(workshop.root, [*banned, out, *workshop.hidden])
+        _refuse_data_as_code(record, code)
         before = {entry.subject.name: fingerprints(workshop.root / str(entry.predicate["path"])) for entry in inputs}
         reading = desk.reading
         digests = [(entry.subject.name, entry.subject.sha256) for entry in inputs]
@@ -111,7 +114,10 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
                 "seed": seed,
                 "command": list(order.command),
                 "out": order.out,
-                "inputs": [{"name": name, "sha256": sha256} for name, sha256 in digests],
+                "inputs": [
+                    {"name": entry.subject.name, "sha256": entry.subject.sha256, "record": entry.digest}
+                    for entry in inputs
+                ],
                 "code": code,
                 "parameters": dict(order.parameters),
                 "environment": workshop.capture_environment(_python_of(order.command)),
@@ -147,7 +153,8 @@ def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: 
     sealed = seal.predicate["held_out"]["sha256"] if seal else ""
     policy = seal.predicate["policy"] if seal else {}
     for entry in found:
-        if entry.subject.sha256 == sealed or entry.predicate["purpose"] == "held_out":
+        exam = contents_of(record, sealed) if sealed else set()
+        if exam & contents_of(record, entry.subject.sha256) or "held_out" in purposes_of(record, entry.subject.sha256):
             reason = f"{entry.subject.name} is held out: no run may read it"
             desk.deny(pen.actor, Action.START_RUN, Access(allowed=False, reason=reason), None)
         if policy and entry.predicate["trust"] not in policy["trust"]:
@@ -157,6 +164,26 @@ def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: 
                 hint="release it from quarantine by registering it with a higher trust level",
             )
     return found
+
+
+def _refuse_data_as_code(record: Record, code: Mapping[str, Any]) -> None:
+    """Refuse a run whose code folder holds a registered dataset under a name that passes for code."""
+    data = {digest: e for e in datasets(record) for digest in contents_of(record, e.subject.sha256)}
+    for file in code["files"]:
+        entry = data.get(str(file["sha256"]))
+        if entry is not None:
+            raise InvalidInput(
+                f"{file['path']} has the very bytes of the dataset {entry.subject.name}; data must be declared",
+                hint="remove that file, or declare the dataset with --data",
+            )
+
+
+def _refuse_reserved(parameters: Mapping[str, str]) -> None:
+    """Refuse parameters that would change what the record says of the run: seed, threads, interpreter, loader."""
+    fixed = set(fixed_environment(seed=0))
+    for name in parameters:
+        if name in fixed or name.startswith(("CUSTODY", "PYTHON", "LD_")):
+            raise InvalidInput(f"{name} is set by Custody itself and cannot be a parameter", hint="choose another name")
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from custody.core.evidence import Evidence, Record
 from custody.core.measure import Result
 from custody.core.stage import Stage
 from custody.desk import Desk, Pen
-from custody.errors import InvalidInput, OutOfOrder
-from custody.records.datasets import Reader, dataset, table_of
+from custody.errors import InvalidInput, OutOfOrder, Unavailable
+from custody.records.datasets import Reader, table_of
 from custody.records.lineage import Chain, find_model, sealed_chain_of
 from custody.records.results import write_result
 from custody.records.vault import ModelVault
@@ -37,6 +37,8 @@ class Bench:
     vault: ModelVault
     read: Reader
     open_model: Open
+    isolation: str
+    """Kind of wall that `open_model` puts around a model: "bubblewrap" or "none"."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,19 @@ def validate(
     model = find_model(record, use_case, name)
     pen = desk.permit(actor, Action.VALIDATE, model.subject)
     chain, seal = sealed_chain_of(record, model)
-    held_out = dataset(record, str(seal.predicate["held_out"]["name"]))
+    held_out = _sealed(record, str(seal.predicate["held_out"]["record"]))
     _same_evaluator(seal)
     _within_budget(record, seal)
+    isolation = bench.isolation
+    if seal.predicate["policy"]["isolation"] and isolation != "bubblewrap":
+        raise Unavailable(
+            "this machine has no sandbox, and the sealed policy asks for a wall around the model",
+            hint="install bubblewrap, then validate again; the held-out set is still unopened",
+        )
     inputs = {
         "held_out": held_out.subject.sha256,
+        "record": held_out.digest,
+        "isolation": isolation,
         "seal": seal.digest,
         "train": chain.inputs,
         "model": model.subject.sha256,
@@ -92,7 +102,7 @@ def validate(
             return Measured(model, found, False, "opening the model could run code, so it was not opened")
         held_out_table = table_of(bench.root, held_out, bench.read)
         train = _training_table(bench, record, chain)
-        pen.write(
+        opening = pen.write(
             held_out.subject,
             kinds.OPENING,
             {
@@ -102,6 +112,7 @@ def validate(
                 "purpose": "validation",
             },
         )
+        inputs["opening"] = opening.digest
         confidence = float(seal.predicate["criteria"]["confidence"])
         with bench.open_model(folder, held_out_table) as predictor:
             target = target.having(train=train, held_out=held_out_table, model=predictor, confidence=confidence)
@@ -120,7 +131,13 @@ def scan_model(desk: Desk, bench: Bench, actor: str, use_case: str, name: str = 
     model = find_model(record, use_case, name)
     pen: Pen = desk.permit(actor, Action.SCAN)
     chain, seal = sealed_chain_of(record, model)
-    inputs = {"held_out": seal.predicate["held_out"]["sha256"], "seal": seal.digest, "model": model.subject.sha256}
+    held_out = seal.predicate["held_out"]
+    inputs = {
+        "held_out": held_out["sha256"],
+        "record": held_out["record"],
+        "seal": seal.digest,
+        "model": model.subject.sha256,
+    }
     folder = bench.staging / f"scan-{secrets.token_hex(6)}"
     try:
         manifest = bench.vault.materialise(model.subject.sha256, folder)
@@ -158,7 +175,8 @@ def _training_table(bench: Bench, record: Record, chain: Chain) -> Table:
     import polars as pl
 
     tables = [
-        table_of(bench.root, dataset(record, str(item["name"])), bench.read) for item in chain.start.predicate["inputs"]
+        table_of(bench.root, _sealed(record, str(item["record"])), bench.read)
+        for item in chain.start.predicate["inputs"]
     ]
     first = tables[0]
     if len(tables) == 1:
@@ -167,6 +185,14 @@ def _training_table(bench: Bench, record: Record, chain: Chain) -> Table:
         raise InvalidInput("the training datasets have different columns", hint="register them as one dataset")
     frame = pl.concat([table.frame for table in tables], how="vertical_relaxed")
     return Table(" + ".join(table.name for table in tables), frame, first.columns)
+
+
+def _sealed(record: Record, digest: str) -> Evidence:
+    """Return the very record of a dataset that a seal or a run named: its bytes and what its columns mean."""
+    found = record.by_digest(digest)
+    if found is None or found.kind != kinds.DATASET:
+        raise OutOfOrder(f"no dataset record {digest[:12]} is on the ledger")
+    return found
 
 
 def _same_evaluator(seal: Evidence) -> None:
