@@ -7,6 +7,7 @@ signature and every signer's right to say such a thing at that index were checke
 
 from __future__ import annotations
 
+import secrets
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -260,6 +261,8 @@ class Pen:
         body = dict(predicate)
         if kind != kinds.TRAINING_FINISH:
             body.setdefault("at", self.desk.time())
+            # Two persons may say the same thing in the same second; a copy of either is still a copy.
+            body.setdefault("id", secrets.token_hex(8))
         return self.desk.write(Statement(subject, kind, body), self._signer, after)
 
 
@@ -279,7 +282,8 @@ def read_actor(said: Mapping[str, Any]) -> Actor:
 
 def enrol(desk: Desk, by: str, name: str, person: str, roles: frozenset[Role], public: str) -> Evidence:
     """Put a person's key and roles on record."""
-    check_name(name)
+    if name != CUSTODIAN:
+        check_name(name)
     for other in desk.actors().actors.values():
         if alike(other.person) == alike(person) and other.person != person:
             raise NotPermitted(
