@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -186,7 +187,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
         (folder / name / "__init__.py").write_text(
             f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')\n"
         )
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
 
 
 def test_without_the_extra(solo_of: Any, tmp_path: Path, bare: dict[str, str]) -> None:
