@@ -96,6 +96,7 @@ def commands(folder: Path, pairs: int) -> dict[str, float]:
     from custody.wiring import open_custody
 
     os.environ["CUSTODY_STATE"] = str(folder / "state")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode, written or compiled
     begin(folder)
     script = [sys.executable, "hello.py"]
     sealed_words = [sys.executable, "-m", "custody", "run", "--quiet", "--", *script]
