@@ -13,6 +13,7 @@ if [ ! -f "$data/adult_train.csv" ] || [ ! -f "$data/adult_test.csv" ]; then
   echo "no adult_train.csv and adult_test.csv in '${data:-CUSTODY_CENSUS_DATA}'; see $here/README.md" >&2
   exit 2
 fi
+data=$(cd "$data" && pwd) # we change folder below
 folder=${2:-$(mktemp -d)}
 mkdir -p "$folder/data"
 cd "$folder"
