@@ -91,9 +91,9 @@ def begin(folder: Path) -> None:
 
 def commands(folder: Path, pairs: int) -> dict[str, float]:
     """Compare `custody run -- python script` with `python script`, and the stage called from Python."""
-    from custody.stages.training import Order
     from custody.stages.training import run as train
     from custody.wiring import open_custody
+    from custody.workshop import Order
 
     os.environ["CUSTODY_STATE"] = str(folder / "state")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode, written or compiled

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from custody.core.sandbox import Sandbox
     from custody.records.vault import ModelVault
     from custody.stages.runtime import PredictionLog
-    from custody.stages.training import Workshop
     from custody.stages.validation import Bench
+    from custody.workshop import Workshop
 
 ANSWER_SECONDS = 600.0
 """How long a model may take for one answer, unless the command says otherwise."""
@@ -92,7 +92,7 @@ class Custody:
     def workshop(self) -> Workshop:
         """Return where runs happen."""
         from custody.adapters.environment import capture_code, capture_environment
-        from custody.stages.training import Workshop
+        from custody.workshop import Workshop
 
         config, trial = self.config, self._trial
         return Workshop(

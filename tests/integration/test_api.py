@@ -32,7 +32,8 @@ print(json.dumps({"model": model.subject.sha256}))
 
 STAGES = """
 import json, sys, custody
-from custody.stages.training import Order, run
+from custody.stages.training import run
+from custody.workshop import Order
 from custody.stages.release import decide
 where = custody.open_custody()
 done = run(where.desk, where.workshop(), "mel", where.config.use_case, Order([sys.executable, "train.py"]))

@@ -58,8 +58,8 @@ def run() -> None:
 @face
 def start(app: App, **options: Any) -> None:
     """Run COMMAND under seal and put the model on record."""
-    from custody.stages.training import Order
     from custody.stages.training import run as train
+    from custody.workshop import Order
 
     if not 0 < options["time_limit"] <= 30 * 86400:
         raise InvalidInput("--time-limit must be between 0 and 30 days, in seconds")
@@ -175,7 +175,7 @@ def reproduce(app: App, run_id: str, seed: int | None, time_limit: float) -> Non
     """Run again with today's code, data and packages: bit-identical, within tolerance, or diverged and why."""
     from custody.core import predicates as kinds
     from custody.records.lineage import find_model
-    from custody.stages.training import reproduce as again
+    from custody.stages.reproduction import reproduce as again
 
     custody = app.custody
     record = custody.desk.read()

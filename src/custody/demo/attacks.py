@@ -121,7 +121,7 @@ def loosened_criteria(project: Project) -> Catch:
     path = project.folder / "criteria.toml"
     text = path.read_text()
     path.write_text(text.replace("at_least = 0.80", "at_least = 0.60").replace("at_most = 0.12", "at_most = 0.30"))
-    project.must("seal again", "gate", "seal", who="dana")
+    project.must("seal again", "gate", "seal", "--post-hoc", who="dana")
     life.train(project, _quiet)
     return _ruling(project.custody("gate", "decide", who="val"), "process.not_post_hoc", 1)
 
@@ -172,7 +172,7 @@ def swapped_dataset(project: Project) -> Catch:
 
     def accomplice() -> None:
         while not done.is_set():
-            if list((project.folder / ".custody/runs").glob("*/open")):
+            if list((project.folder / ".custody/runs").glob("*/log.txt")):
                 faults.swap_dataset(project.folder / "data/train.csv")
                 return
             time.sleep(0.02)

@@ -10,6 +10,7 @@ from custody.checks.registry import evaluator_digest, vocabulary
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.criteria import Criteria, Defect, read_criteria
+from custody.core.data_rules import contents_of
 from custody.core.evidence import Evidence, Record
 from custody.core.gate import criteria_of
 from custody.core.subject import use_case_subject
@@ -34,12 +35,16 @@ def lint(path: Path) -> Criteria:
 def power(criteria: Criteria, root: Path, record: Record, read: Reader) -> list[Defect]:
     """Say which criteria everything passes, and which this held-out set is too small to prove."""
     from custody.checks._power import count_held_out, judge_power
+    from custody.checks.target import Unmeasurable
 
     entry = dataset(record, str(criteria.document["held_out"]["dataset"]))
     table = table_of(root, entry, read)
     asked = criteria_of(criteria.document)
     names = [f"{criterion.check}.{criterion.measure}" for criterion in asked]
-    counts = count_held_out(table)
+    try:
+        counts = count_held_out(table)
+    except Unmeasurable as error:
+        return [Defect(1, "unmeasurable", f"this held-out set can settle no criterion: {error}")]
     confidence = float(criteria.document["confidence"])
     found: list[Defect] = []
     for criterion in asked:
@@ -56,10 +61,31 @@ def power(criteria: Criteria, root: Path, record: Record, read: Reader) -> list[
     return found
 
 
-def seal(desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Reader) -> Evidence:
+def opened_before(record: Record, name: str) -> list[int]:
+    """Return the entries in which the bytes of a held-out set were opened already, under whatever name."""
+    contents = contents_of(record, dataset(record, name).subject.sha256)
+    return [
+        entry.index
+        for entry in record.of_kind(kinds.OPENING)
+        if contents & contents_of(record, str(entry.predicate["held_out"]))
+    ]
+
+
+def post_hoc_warning(name: str, entries: list[int]) -> str:
+    """Say what criteria are worth that are written after the exam was seen."""
+    return (
+        f"the held-out set {name} was opened in entry {entries[0]}: criteria sealed now are post-hoc, "
+        "and no decision under them can be GO"
+    )
+
+
+def seal(
+    desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Reader, *, post_hoc: bool = False
+) -> Evidence:
     """Seal the criteria with the policy, the evaluator's digest and the commitment to the held-out set.
 
-    Raises `InvalidInput` with every defect when the file is not fit to be sealed.
+    Raises `InvalidInput` with every defect when the file is not fit to be sealed, and `OutOfOrder` when
+    the held-out set was opened before, unless `post_hoc` says that this is known.
     """
     criteria = lint(path)
     if not criteria.defects and criteria.document["use_case"] != use_case:
@@ -87,6 +113,11 @@ def seal(desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Re
     if reserved:
         raise InvalidInput(f"{', '.join(reserved)} are ids of the policy's own criteria", hint="rename yours")
     pen = desk.permit(actor, Action.SEAL)
+    if (before := opened_before(record, held_out.subject.name)) and not post_hoc:
+        raise OutOfOrder(
+            post_hoc_warning(held_out.subject.name, before),
+            hint="register a fresh held-out set; to seal all the same, for the record only: --post-hoc",
+        )
     return pen.write(
         use_case_subject(use_case),
         kinds.SEAL,

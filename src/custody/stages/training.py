@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +14,15 @@ from custody.core import predicates as kinds
 from custody.core.access import Access, Action
 from custody.core.data_rules import contents_of, purposes_of
 from custody.core.evidence import Evidence, Record
-from custody.core.sandbox import IN, Mount, Outcome, Sandbox, fixed_environment, layout
+from custody.core.sandbox import Outcome, fixed_environment
 from custody.core.seed import derive_seed
 from custody.core.subject import Subject, run_subject
 from custody.desk import Desk, Pen
 from custody.errors import InvalidInput, OutOfOrder, Tampered
 from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
 from custody.records.output import claimed
-from custody.records.vault import ModelVault
 from custody.seal.digest import Manifest, copy_verified, describe, fingerprints, verify, walk
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Where runs happen: the sandbox, the folders, and the eyes that describe code and environment."""
-
-    root: Path
-    runs: Path
-    staging: Path
-    find_sandbox: Callable[[], Sandbox]
-    vault: ModelVault
-    capture_code: Callable[[Path, Sequence[Path]], dict[str, Any]]
-    capture_environment: Callable[[str], dict[str, Any]]
-    hidden: Sequence[Path] = ()
-    """Folders that are never code, wherever they lie: stores, keys, what the client remembers."""
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """Return the sandbox; waits for its trial where that is still under way."""
-        return self.find_sandbox()
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to run: the command, the datasets by name, the output folder, limits and parameters."""
-
-    command: Sequence[str]
-    data: Sequence[str] = ()
-    out: str = "model"
-    time_limit: float = 3600.0
-    memory_limit: int | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    keep: bool = False
-    unsealed: bool = False
-    watch: Callable[[bytes], None] | None = None
+from custody.workshop import Order, Workshop, discard, private_folder, python_of, run_sealed
 
 
 @dataclass(frozen=True)
@@ -120,13 +85,13 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
                 ],
                 "code": code,
                 "parameters": dict(order.parameters),
-                "environment": workshop.capture_environment(_python_of(order.command)),
+                "environment": workshop.capture_environment(python_of(order.command)),
                 "isolation": workshop.sandbox.describe().to_json(),
             },
         )
-        log = _folder(workshop.runs / run_id) / "log.txt"
+        log = private_folder(workshop.runs / run_id) / "log.txt"
         try:
-            outcome = _run(workshop, order, inputs, staged, code, seed, out, log)  # (4)
+            outcome = run_sealed(workshop, order, inputs, staged, code, seed, out, log)  # (4)
             if not outcome.succeeded:
                 reason = "time limit reached" if outcome.timed_out else f"the command failed: {outcome.hint}"
                 evidence = _abort(pen, start, reason, outcome.exit_code)
@@ -189,7 +154,7 @@ def _refuse_reserved(parameters: Mapping[str, str]) -> None:
 @contextmanager
 def _staged(workshop: Workshop, run_id: str, inputs: Sequence[Evidence]) -> Iterator[dict[str, Path]]:
     """Copy each dataset while hashing it; what the run reads are the very bytes that were verified."""
-    folder = _folder(workshop.staging) / run_id
+    folder = private_folder(workshop.staging) / run_id
     staged: dict[str, Path] = {}
     try:
         for number, entry in enumerate(inputs):
@@ -204,38 +169,7 @@ def _staged(workshop: Workshop, run_id: str, inputs: Sequence[Evidence]) -> Iter
             staged[entry.subject.name] = place
         yield staged
     finally:
-        _discard(folder)
-
-
-def _run(
-    workshop: Workshop,
-    order: Order,
-    inputs: Sequence[Evidence],
-    staged: Mapping[str, Path],
-    code: Mapping[str, Any],
-    seed: int,
-    out: Path,
-    log: Path,
-) -> Outcome:
-    mounts = layout(workshop.root, [(file["path"], file["sha256"]) for file in code["files"]], [], out)
-    for entry in inputs:
-        copy = staged[entry.subject.name]
-        path = str(entry.predicate["path"])
-        whole = workshop.root / path
-        if whole.is_file():
-            copy /= whole.name
-        mounts += [Mount(copy, f"{IN}/{whole.name}"), Mount(copy, path)]
-    return workshop.sandbox.run(
-        list(order.command),
-        mounts=mounts,
-        output=out,
-        work=workshop.root,
-        environment={**fixed_environment(seed=seed), **dict(order.parameters)},
-        time_limit=order.time_limit,
-        log=log,
-        memory_limit=order.memory_limit,
-        watch=order.watch,
-    )
+        discard(folder)
 
 
 def _changed_meanwhile(
@@ -324,149 +258,7 @@ def _abort(pen: Pen, start: Evidence, reason: str, exit_code: int) -> Evidence:
     return pen.write(start.subject, kinds.TRAINING_ABORT, predicate)
 
 
-def reproduce(
-    desk: Desk,
-    workshop: Workshop,
-    actor: str,
-    run_id: str,
-    *,
-    seed: int | None = None,
-    time_limit: float = 3600.0,
-    tolerance: Callable[[Path, Path], float | None] | None = None,
-    limit: float = 1e-6,
-) -> tuple[str, str, Evidence]:
-    """Run again from the record with the code, data and packages of today, and compare the bytes.
-
-    Returns (verdict, cause, evidence); the verdict is `bit-identical`, `within tolerance` or
-    `diverged`. `tolerance` measures how far two models' answers lie apart when their bytes differ.
-    """
-    pen = desk.permit(actor, Action.REPRODUCE)
-    record = desk.read()
-    start = record.latest(kinds.TRAINING_START, run=run_id)
-    finish = next((e for e in record.of_kind(kinds.TRAINING_FINISH) if start and _starts(e, start)), None)
-    if start is None or finish is None:
-        raise OutOfOrder(f"run {run_id} is not on record as finished", hint="see: custody run list")
-    entries = [dataset(record, str(item["name"])) for item in start.predicate["inputs"]]
-    again = secrets.token_hex(6)
-    out = workshop.staging / again / "out"
-    folder = _folder(workshop.runs / f"{run_id}-again-{again}")
-    wanted = start.predicate["seed"] if seed is None else seed
-    order = Order(
-        list(start.predicate["command"]), out="", time_limit=time_limit, parameters=start.predicate["parameters"]
-    )
-    data = {entry.subject.name: workshop.staging / again / "in" / str(n) for n, entry in enumerate(entries)}
-    differences: list[str] = []
-    try:
-        for entry in entries:
-            place = data[entry.subject.name]
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            copied = copy_verified(workshop.root / str(entry.predicate["path"]), place)
-            if copied.sha256 != entry.subject.sha256:
-                try:
-                    check_bytes(workshop.root, entry)
-                except Tampered as error:
-                    differences.append(f"data: {error.message}")
-        banned = [workshop.root / str(entry.predicate["path"]) for entry in entries]
-        shown = workshop.root / str(start.predicate["out"])
-        code = workshop.capture_code(workshop.root, [*banned, shown, *workshop.hidden])
-        environment = workshop.capture_environment(_python_of(start.predicate["command"]))
-        differences += _differences(start.predicate, code, environment, wanted)
-        out = shown if not shown.exists() else workshop.root / f"{shown.name}-{again}"
-        outcome = _run(workshop, order, entries, data, code, wanted, out, folder / "log.txt")
-        verdict, cause = "diverged", ""
-        if not outcome.succeeded:
-            cause = f"the command failed this time: {outcome.hint or outcome.exit_code}"
-        elif walk(out).sha256 == finish.subject.sha256:
-            verdict = "bit-identical"
-        else:
-            cause = (
-                differences[0]
-                if differences
-                else "nothing that was recorded differs: the training is not deterministic"
-            )
-            # How far two models lie apart is measured on the recorded data, which then has to be there.
-            if not any(found.startswith("data: ") for found in differences):
-                verdict = _within(workshop, finish.subject, out, tolerance, limit) or verdict
-    finally:
-        shutil.rmtree(out, ignore_errors=True)
-        _discard(workshop.staging / again)
-    isolation = workshop.sandbox.describe().to_json()
-    evidence = pen.write(
-        finish.subject,
-        kinds.REPRODUCTION,
-        {"run": run_id, "verdict": verdict, "cause": cause, "isolation": isolation, "seed": wanted},
-    )
-    return verdict, cause, evidence
-
-
 def _ends(entry: Evidence, start: Evidence) -> bool:
     if entry.kind == kinds.TRAINING_FINISH:
-        return _starts(entry, start)
+        return kinds.start_of(entry.predicate) == start.digest
     return entry.kind == kinds.TRAINING_ABORT and entry.predicate["start"] == start.digest
-
-
-def _starts(finish: Evidence, start: Evidence) -> bool:
-    return kinds.start_of(finish.predicate) == start.digest
-
-
-def _within(
-    workshop: Workshop, model: Subject, out: Path, tolerance: Callable[[Path, Path], float | None] | None, limit: float
-) -> str:
-    if tolerance is None or not workshop.vault.has(model.sha256):
-        return ""
-    old = workshop.staging / f"compare-{secrets.token_hex(6)}"
-    try:
-        workshop.vault.materialise(model.sha256, old)
-        distance = tolerance(old, out)
-    finally:
-        _discard(old)
-    return "within tolerance" if distance is not None and distance <= limit else ""
-
-
-def _differences(
-    said: Mapping[str, Any], code: Mapping[str, Any], environment: Mapping[str, Any], seed: int
-) -> list[str]:
-    """Name what is not as it was: seed, code, packages, interpreter, machine."""
-    found: list[str] = []
-    if seed != said["seed"]:
-        found.append(f"seed: {said['seed']} then, {seed} now")
-    then = {file["path"]: file["sha256"] for file in said["code"]["files"]}
-    now = {file["path"]: file["sha256"] for file in code["files"]}
-    found += [f"code: {path} differs" for path in sorted(then.keys() | now.keys()) if then.get(path) != now.get(path)]
-    old = {p["name"]: p["version"] for p in said["environment"]["packages"]["list"]}
-    new = {p["name"]: p["version"] for p in environment["packages"]["list"]}
-    found += [
-        f"library: {name} {old.get(name, 'absent')} then, {new.get(name, 'absent')} now"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    for part in ("python", "machine"):
-        for key, value in said["environment"][part].items():
-            if environment[part].get(key) != value:
-                found.append(f"{part}: {key} {value} then, {environment[part].get(key)} now")
-    return found
-
-
-def _python_of(command: Sequence[str]) -> str:
-    """Return the interpreter to describe: the command's own when it is a Python, else this one."""
-    import sys
-
-    name = Path(command[0]).name if command else ""
-    if name.startswith("python") and (found := shutil.which(command[0])):
-        return found
-    return sys.executable
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
-
-
-def _discard(folder: Path) -> None:
-    """Remove a private copy; its files are read-only, its folders must become writable first."""
-    if not folder.exists():
-        return
-    for place in [folder, *folder.rglob("*")]:
-        if place.is_dir() and not place.is_symlink():
-            place.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
