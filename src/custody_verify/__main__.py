@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from custody_verify.audit import Audit, Model, audit
+from custody_verify.audit import Model, audit
 from custody_verify.ledger import MAX_BUNDLE, MAX_TRUST, History, read_bundle, read_file, read_trust
 from custody_verify.rules import read_time
 from custody_verify.strict import Refused, Unreadable
@@ -47,11 +47,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(asked: argparse.Namespace) -> dict[str, Any]:
     at = _moment(asked.at)
-    seen = re.fullmatch(r"([0-9]{1,15}):([0-9a-f]{64})", asked.seen) if asked.seen else None
-    if asked.seen and not seen:
-        raise Unreadable("--seen must be SIZE:ROOT, the root in 64 hex digits")
-    if asked.model and not re.fullmatch(r"[0-9a-f]{6,64}", asked.model):
-        raise Unreadable("--model must be 6 to 64 hex digits")
+    fits = re.fullmatch(r"([0-9]{1,15}:[0-9a-f]{64})?", asked.seen)
+    if not fits or not re.fullmatch(r"([0-9a-f]{6,64})?", asked.model):
+        raise Unreadable("--seen must be SIZE:ROOT with 64 hex digits, --model 6 to 64 hex digits")
     words = asked.words[1:] if asked.words[0] == "bundle" and len(asked.words) > 1 else asked.words
     if len(words) != 1:
         raise Unreadable("give one bundle")
@@ -61,26 +59,20 @@ def _verify(asked: argparse.Namespace) -> dict[str, Any]:
         return {"answer": "UNKNOWN", "reasons": [reason]}
     trust = read_trust(read_file(asked.trust, MAX_TRUST))
     history, people = read_bundle(raw, trust)  # (2) to (5)
-    freshness = _freshness(history, int(seen[1]), seen[2]) if seen else "freshness unproven: give --seen SIZE:ROOT"
-    found = audit(history, people, at)  # (6) to (8)
+    judged, models, notes = audit(history, people, at)  # (6) to (8)
     size = len(history.entries)
-    report = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "at": at}
-    decisions = [
-        {"entry": entry.index, "model": entry.about, "verdict": judged.verdict, "outcome": judged.outcome}
-        for entry, judged in found.decisions
+    report = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "at": at, "notes": notes}
+    report["decisions"] = [
+        {name: getattr(one, name) for name in ("size", "model", "verdict", "outcome")} for one in judged
     ]
-    models = [_model(model) for model in found.models.values()]
-    report |= {"freshness": freshness, "decisions": decisions, "models": models, "notes": found.notes}
-    return _answer(found, asked.model) | report
+    report |= {"freshness": _freshness(history, asked.seen), "models": [_model(model) for model in models]}
+    return _answer([model for model in models if model.judgement.model.startswith(asked.model)], asked.model) | report
 
 
-def _answer(found: Audit, wanted: str) -> dict[str, Any]:
-    models = [model for sha256, model in found.models.items() if sha256.startswith(wanted)]
-    if not models:
-        what = f"no decision about a model {wanted}" if wanted else "no decision is on record"
+def _answer(models: list[Model], wanted: str) -> dict[str, Any]:
+    if not models or (wanted and len(models) > 1):
+        what = f"{wanted} names {len(models)} of the models decided on" if wanted else "no decision is on record"
         return {"answer": "UNKNOWN", "reasons": [what]}
-    if wanted and len(models) > 1:
-        return {"answer": "UNKNOWN", "reasons": [f"{wanted} names {len(models)} models"]}
     judgement = models[-1].judgement
     reasons = [f"{ruling.id} {ruling.status}: {ruling.reason}" for ruling in judgement.rulings]
     return {"answer": judgement.verdict, "model": judgement.model, "reasons": reasons}
@@ -88,12 +80,14 @@ def _answer(found: Audit, wanted: str) -> dict[str, Any]:
 
 def _model(model: Model) -> dict[str, Any]:
     body: dict[str, Any] = {"decided_in": model.decision.index, "standing": model.standing}
-    for name in ("model", "verdict", "at", "expires", "assurance"):
-        body[name] = getattr(model.judgement, name)
+    body |= {name: getattr(model.judgement, name) for name in ("model", "verdict", "at", "expires", "assurance")}
     return {**body, "rulings": [ruling._asdict() for ruling in model.judgement.rulings]}
 
 
-def _freshness(history: History, size: int, root: str) -> str:
+def _freshness(history: History, seen: str) -> str:
+    if not seen:
+        return "freshness unproven: give --seen SIZE:ROOT"
+    size, root = int(seen.partition(":")[0]), seen.partition(":")[2]
     if size > len(history.entries):
         raise Refused(f"the ledger was cut short: {size} entries were seen before, it has {len(history.entries)}")
     if history.tree.root(size) != root:
@@ -122,7 +116,9 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
         lines.append(f"  origin {report['origin']}, root {report['root']}")
         lines.append(f"  {report['freshness']}")
         for model in report["models"]:
-            lines.append(f"  model {model['model'][:12]}: {model['verdict']}, entry {model['decided_in']}")
+            lines.append(
+                f"  model {model['model'][:12]}: {model['verdict']}, {model['assurance']}, entry {model['decided_in']}"
+            )
             standing = model["standing"] or ["nothing stands against it"]
             lines += [f"    at {report['at']}: {sentence}" for sentence in standing]
         lines += [f"  note: {note}" for note in report["notes"]]

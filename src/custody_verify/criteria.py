@@ -56,9 +56,8 @@ def read_criteria(document: dict[str, Any]) -> list[Criterion]:
     for item in items:
         if not isinstance(item, dict):
             raise ValueError("a criterion is not an object")
-        missing = [key for key in ("id", "class", "measure", "on", "waivable", "why") if key not in item]
-        if missing:
-            raise ValueError(f"a criterion lacks {missing[0]!r}")
+        if not item.keys() >= {"id", "class", "measure", "on", "waivable", "why"}:
+            raise ValueError("a criterion lacks a key")
         check, _, measure = str(item["measure"]).rpartition(".")
         bounds = item.get("at_least"), item.get("at_most")
         if any(bound is not None and _number(bound) is None for bound in bounds):
@@ -89,7 +88,9 @@ def _number(value: object) -> float | None:
     return float(value) if fits else None  # type: ignore[arg-type]
 
 
-def judge(criterion: Criterion, past: Past, subjects: list[str], seal: Entry, finished: int) -> Ruling:
+def judge(
+    criterion: Criterion, past: Past, subjects: list[str], seal: Entry, finished: int, makers: set[str]
+) -> Ruling:
     """Judge one criterion by every result about every subject."""
     judged: list[tuple[str, int, str]] = []
     for subject in subjects:
@@ -98,7 +99,7 @@ def judge(criterion: Criterion, past: Past, subjects: list[str], seal: Entry, fi
         for entry in past.about(subject, say.RESULT):
             if entry.said["check"] != criterion.check or entry.said["stage"] == "runtime":
                 continue
-            if objection := _objection(criterion, entry, seal, finished):
+            if objection := _objection(criterion, past, entry, seal, finished, makers):
                 silence = f"entry {entry.index} {objection}"
                 continue
             counted = True
@@ -112,29 +113,41 @@ def judge(criterion: Criterion, past: Past, subjects: list[str], seal: Entry, fi
     return Ruling(criterion.id, status, tuple(sorted({index for _, index, _ in judged if index >= 0})), reason)
 
 
-def _objection(criterion: Criterion, entry: Entry, seal: Entry, finished: int) -> str:
-    inputs = entry.said["inputs"]
+def _objection(criterion: Criterion, past: Past, entry: Entry, seal: Entry, finished: int, makers: set[str]) -> str:
+    stage, inputs = entry.said["stage"], entry.said["inputs"]
+    policy, held_out = seal.said["policy"], seal.said["held_out"]
     if entry.said["evaluator"] != seal.said["evaluator"]:
         return "was measured by another evaluator than the sealed one"
     if criterion.on == "training_data":
-        return ""
+        if stage != "data" or entry.roles.isdisjoint({"data_engineer", "validator"}):
+            return "is not a data check by a data engineer or validator"
+        return "was measured by a maker" if entry.person in makers and not policy.get("solo") else ""
+    artifact = criterion.check.startswith("artifact.")
+    if stage != ("artifact" if artifact else "validation"):
+        return "was not made in the stage of that check"
     if "validator" not in entry.roles:
         return "was not made by a validator"
     if entry.index < finished:
         return "is older than the model"
-    if inputs.get("held_out") != seal.said["held_out"].get("sha256"):
+    if inputs.get("held_out") != held_out.get("sha256") or inputs.get("record") != held_out.get("record"):
         return "was measured on another held-out set than the sealed one"
-    return "" if inputs.get("seal") == seal.digest else "was measured under another seal"
+    if inputs.get("seal") != seal.digest:
+        return "was measured under another seal"
+    if artifact:
+        return ""
+    if policy.get("isolation") and inputs.get("isolation") != "bubblewrap":
+        return "was measured without a wall around the model"
+    opening = past.find(inputs.get("opening"), say.OPENING)
+    if opening is None or opening.index > entry.index or opening.person != entry.person:
+        return "names no opening of the held-out set by its own signer"
+    opened = (opening.said["held_out"], opening.said["model"], opening.said["seal"])
+    return "" if opened == (held_out.get("sha256"), entry.about, seal.digest) else "names an opening for something else"
 
 
 def _answer(criterion: Criterion, entry: Entry) -> dict[str, Any]:
     """The one measure asked for. Unknown as a whole answers for each place; two answers are none."""
-    found = []
-    for measure in entry.said["measures"]:
-        if isinstance(measure, dict) and measure.get("name") == criterion.measure:
-            at = measure.get("at") or {}
-            if at == criterion.at or (not at and measure.get("value") is None):
-                found.append(measure)
+    named = [m for m in entry.said["measures"] if isinstance(m, dict) and m.get("name") == criterion.measure]
+    found = [m for m in named if (m.get("at") or {}) == criterion.at or (not m.get("at") and m.get("value") is None)]
     return found[0] if len(found) == 1 else {}
 
 

@@ -63,19 +63,14 @@ def verify_p256(point: Affine, signature: bytes, message: bytes) -> bool:
 
 
 def _read_der(raw: bytes) -> tuple[int, int] | None:
-    """Read SEQUENCE { INTEGER r, INTEGER s }; anything but the one DER encoding is None."""
-    if not 8 <= len(raw) <= 72 or raw[0] != 0x30 or raw[1] != len(raw) - 2:
+    """Read SEQUENCE { INTEGER r, INTEGER s }; anything but the one DER encoding of the two is None."""
+    if not 8 <= len(raw) <= 72:
         return None
-    numbers: list[int] = []
-    rest = raw[2:]
-    for _ in range(2):
-        if len(rest) < 3 or rest[0] != 0x02 or not 1 <= rest[1] <= 33 or len(rest) < 2 + rest[1]:
-            return None
-        body, rest = rest[2 : 2 + rest[1]], rest[2 + rest[1] :]
-        if body[0] & 0x80 or (len(body) > 1 and body[0] == 0 and not body[1] & 0x80):
-            return None
-        numbers.append(int.from_bytes(body, "big"))
-    return None if rest else (numbers[0], numbers[1])
+    cut = 4 + raw[3]
+    r, s = int.from_bytes(raw[4:cut], "big"), int.from_bytes(raw[cut + 2 :], "big")
+    integers = [number.to_bytes(number.bit_length() // 8 + 1, "big") for number in (r, s)]
+    body = b"".join(bytes([2, len(integer)]) + integer for integer in integers)
+    return (r, s) if raw == bytes([0x30, len(body)]) + body else None
 
 
 @lru_cache(maxsize=256)
@@ -156,8 +151,7 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     key, s = _decode(public), int.from_bytes(signature[32:], "little")
     if key is None or s >= L or _times(8, key)[0] % Q == 0:  # only points of small order end on x = 0
         return False
-    digest = hashlib.sha512(signature[:32] + public + message).digest()
-    k = int.from_bytes(digest, "little") % L
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
     minus: Point = (Q - key[0], key[1], key[2], Q - key[3])
     x, y, z, _ = _sum(_times(s, _BASE), _times(k, minus))
     inverse = pow(z, -1, Q)

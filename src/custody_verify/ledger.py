@@ -15,9 +15,7 @@ from custody_verify import vocabulary as say
 from custody_verify.curves import Affine, read_public_key, verify_ed25519, verify_p256
 from custody_verify.strict import Refused, Unreadable, read_base64, read_json
 
-MAX_BUNDLE = 1024 * 1024 * 1024
-MAX_TRUST = 64 * 1024
-MAX_PAYLOAD = 16 * 1024 * 1024
+MAX_BUNDLE, MAX_PAYLOAD, MAX_TRUST = 1024**3, 16 * 1024**2, 64 * 1024
 ENVELOPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -124,28 +122,22 @@ def read_file(path: Path, limit: int) -> bytes:
     """Read a whole file of bounded size; raises `Unreadable`."""
     try:
         with path.open("rb") as file:
-            raw = file.read(limit + 1)
+            return file.read(limit + 1)  # one more, so that the reader notices that it is too large
     except (OSError, ValueError) as error:
         raise Unreadable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(raw) > limit:
-        raise Unreadable(f"{path} is larger than {limit} bytes")
-    return raw
 
 
 def read_trust(raw: bytes) -> Trust:
     """(1) Read the trust root."""
     try:
         body = read_json(raw, "the trust root", MAX_TRUST)
-        if not isinstance(body, dict) or set(body) != {"format", "origin", "log_key", "owner_key"}:
-            raise Unreadable("the trust root must have the fields format, origin, log_key and owner_key")
-        origin, key, owner = body["origin"], read_base64(body["log_key"], "log_key"), body["owner_key"]
-    except Refused as error:
-        raise Unreadable(str(error)) from None
-    if body["format"] != "custody-trust/1" or not isinstance(origin, str) or not origin:
-        raise Unreadable("the trust root is not of the format 'custody-trust/1' with an origin")
-    if len(key) != 32 or not isinstance(owner, str) or not _HEX.fullmatch(owner):
-        raise Unreadable("the trust root's keys do not have the right form")
-    return Trust(origin, key, owner)
+        trust = Trust(body["origin"], read_base64(body["log_key"], "log_key"), body["owner_key"])
+    except (Refused, TypeError, KeyError) as error:
+        raise Unreadable(f"the trust root cannot be read: {error}") from None
+    fits = len(body) == 4 and body.get("format") == "custody-trust/1" and len(trust.log_key) == 32
+    if not fits or not isinstance(trust.origin, str) or not _HEX.fullmatch(str(trust.owner_key)):
+        raise Unreadable("the trust root is not of the format 'custody-trust/1': origin, log_key and owner_key")
+    return trust
 
 
 def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
@@ -169,13 +161,8 @@ def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
     tree = Tree([envelope.leaf for envelope in envelopes])
     if tree.root(size) != root:  # (4)
         raise Refused("the entries do not give the checkpoint's root: one was altered, replaced or moved")
-    register = _Register(trust.owner_key)
-    entries: list[Entry] = []
-    try:
-        entries.extend(register.accept(envelope) for envelope in envelopes)
-    except Refused as error:
-        raise Refused(f"entry {len(entries)} does not count: {error}") from None
-    return History(entries, tree), list(register.people.values())
+    entries, people = _replay(envelopes, trust.owner_key)
+    return History(entries, tree), people
 
 
 def open_note(note: object, trust: Trust) -> tuple[int, str]:
@@ -245,48 +232,48 @@ def _open_envelope(index: int, item: Any) -> _Envelope:
     return _Envelope(payload, keyid, read_base64(sig, "the signature"), entry)
 
 
-class _Register:
-    """(5) Who is enrolled, replayed from entry 0: only the owner enrols, one key belongs to one name."""
+def _replay(envelopes: list[_Envelope], owner_key: str) -> tuple[list[Entry], list[Person]]:
+    """(5) Replay who was enrolled from entry 0 on, and hold each entry against it."""
+    people: dict[str, Person] = {}
+    seen: dict[str, int] = {}
+    entries: list[Entry] = []
+    for envelope in envelopes:
+        try:
+            entries.append(_accept(envelope, owner_key, people, seen))
+        except Refused as error:
+            raise Refused(f"entry {envelope.entry.index} does not count: {error}") from None
+    return entries, list(people.values())
 
-    def __init__(self, owner_key: str) -> None:
-        self.owner_key = owner_key
-        self.people: dict[str, Person] = {}
-        self.seen: dict[str, int] = {}
 
-    def accept(self, envelope: _Envelope) -> Entry:
-        """Return the entry if its signer could say so at this index."""
-        entry, payload = envelope.entry, envelope.payload
-        signer = next((p for p in self.people.values() if p.keyid == envelope.keyid), None)
-        if entry.index == 0:
-            if entry.kind != say.ENROLMENT:
-                raise Refused("the ledger does not begin with its owner's enrolment")
-            signer = _person(entry.said)
-            if signer.keyid != self.owner_key or envelope.keyid != self.owner_key:
-                raise Refused("the ledger's owner is not the one in the trust root")
-        if signer is None:
-            raise Refused(f"it is signed by a key that is not enrolled ({envelope.keyid[:12]})")
-        pae = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
-        if not verify_p256(signer.key, envelope.signature, pae):
-            raise Refused("the signature does not fit the statement")
-        if entry.index and not say.may_say(signer.roles, entry.kind):
-            raise Refused(f"{signer.name} may not say {say.short(entry.kind)}")
-        # Where the newest word counts, whoever holds the log's key could append somebody's old word once more.
-        # The same twice in a row says nothing new.
-        first = self.seen.setdefault(entry.digest, entry.index)
-        if first < entry.index - 1 and entry.kind in say.NEWEST_COUNTS:
-            raise Refused(f"it repeats the statement of entry {first} word for word: a replay")
-        if entry.kind == say.ENROLMENT:
-            self._enrol(_person(entry.said), entry.said["status"])
-        return replace(entry, actor=signer.name, person=signer.person, roles=signer.roles)
-
-    def _enrol(self, person: Person, status: str) -> None:
-        for other in self.people.values():
+def _accept(envelope: _Envelope, owner_key: str, people: dict[str, Person], seen: dict[str, int]) -> Entry:
+    """Return the entry if its signer could say so at this index."""
+    entry, payload = envelope.entry, envelope.payload
+    signer = next((person for person in people.values() if person.keyid == envelope.keyid), None)
+    if entry.index == 0:
+        if entry.kind != say.ENROLMENT:
+            raise Refused("the ledger does not begin with its owner's enrolment")
+        signer = _person(entry.said)
+        if signer.keyid != owner_key or envelope.keyid != owner_key:
+            raise Refused("the ledger's owner is not the one in the trust root")
+    if signer is None:
+        raise Refused(f"it is signed by a key that is not enrolled ({envelope.keyid[:12]})")
+    pae = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
+    if not verify_p256(signer.key, envelope.signature, pae):
+        raise Refused("the signature does not fit the statement")
+    if entry.index and not say.may_say(signer.roles, entry.kind):
+        raise Refused(f"{signer.name} may not say {say.short(entry.kind)}")
+    first = seen.setdefault(entry.digest, entry.index)
+    if first < entry.index:  # else whoever holds the log's key could use somebody's old word again
+        raise Refused(f"it repeats the statement of entry {first} word for word: a replay")
+    if entry.kind == say.ENROLMENT:
+        person = _person(entry.said)
+        for other in people.values():
             if other.name != person.name and other.keyid == person.keyid:
                 raise Refused(f"{person.name} has the same key as {other.name}")
-        if status == "active":
-            self.people[person.name] = person
-        else:
-            self.people.pop(person.name, None)
+        people.pop(person.name, None)
+        if entry.said["status"] == "active":
+            people[person.name] = person
+    return replace(entry, actor=signer.name, person=signer.person, roles=signer.roles)
 
 
 def _person(said: dict[str, Any]) -> Person:

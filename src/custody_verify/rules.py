@@ -49,28 +49,35 @@ class Judgement:
         return hashlib.sha256(canonical({"rulings": rulings, **{n: getattr(self, n) for n in names}})).hexdigest()
 
 
+class Chain(NamedTuple):
+    """One run that ended in the model: its finish, its start, and the data it declared (name, sha256)."""
+
+    finish: Entry
+    start: Entry
+    inputs: Inputs
+
+
 class Case(NamedTuple):
-    """One model, how it came to be, and what the rules read of it."""
+    """One model, how it came to be, and what the rules read of it.
+
+    Makers are the trainers and the author of the criteria; `results` are those about the model before it
+    ran; `openings` are those of the held-out set, under whatever name; `risks` holds the newest word on each.
+    """
 
     past: Past
     model: str
     use_case: str
     at: str
-    finish: Entry
-    start: Entry
+    chains: list[Chain]
+    """A script that is deterministic may have made the same bytes in several runs, all under one seal."""
     seal: Entry
     policy: dict[str, Any]
-    """Sealed together with the criteria."""
     inputs: Inputs
-    """Name and sha256 of the data the run declared; what is no object is unknown data."""
     trainers: set[str]
     makers: set[str]
-    """The trainers and the author of the criteria."""
-    risks: dict[str, Entry]
-    """The newest statement about each risk of the use case."""
     results: list[Entry]
-    """Every result about the model."""
-    validators: set[str]
+    openings: list[Entry]
+    risks: dict[str, Entry]
 
 
 def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
@@ -84,16 +91,19 @@ def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     except ValueError as error:
         broken = Ruling("process.criteria", UNKNOWN, (seal.index,), f"the sealed criteria cannot be read: {error}")
         return Judgement(model, seal.digest, past.size, root, at, "separated", "", [broken])
-    rulings = [Ruling(f"process{rule.__name__.replace('_', '.', 1)}", *rule(case)) for rule in _RULES]
+    rulings = []
+    for rule in _RULES:  # of several runs, the first for which it is not met speaks
+        found = [Ruling(f"process{rule.__name__.replace('_', '.', 1)}", *rule(case, chain)) for chain in case.chains]
+        rulings.append(next((ruling for ruling in found if ruling.status != MET), found[0]))
     waivers = _waivers(case, criteria)
-    most = whole(case.policy.get("max_waivers", 0)) or 0
+    most = whole(case.policy.get("max_waivers")) or 0
     if len(waivers) > most:
         reason = f"{len(waivers)} waivers; the policy allows {most}"
         rulings.append(Ruling("process.waivers", NOT_MET, _sorted(waivers.values()), reason))
         waivers = {}
     for criterion in criteria:
         subjects = [model] if criterion.on == "model" else [sha256 for _, sha256 in case.inputs]
-        ruling = judge(criterion, past, subjects, seal, case.finish.index)
+        ruling = judge(criterion, past, subjects, seal, case.chains[0].finish.index, case.makers)
         waiver = waivers.get(criterion.id)
         if waiver and ruling.status in (NOT_MET, INCONCLUSIVE):
             entries = tuple(sorted({*ruling.entries, waiver.index}))
@@ -101,51 +111,72 @@ def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
             ruling = Ruling(ruling.id, WAIVED, entries, reason)
         rulings.append(ruling)
     rulings.append(Ruling("process.approvals", *_approvals(case)))
-    assurance = "solo" if case.policy.get("solo") else "separated"
-    expires = _expires(case, waivers.values())
+    assurance, expires = "solo" if case.policy.get("solo") else "separated", _expires(case, waivers.values())
     return Judgement(model, seal.digest, past.size, root, at, assurance, expires, rulings)
 
 
 def _case(past: Past, model: str, use_case: str, at: str) -> Case | Ruling:
-    """Follow the model to the one run that ended in it, its start, and the seal the start names."""
-    finishes = past.about(model, say.FINISH)
-    if not finishes:
+    """Follow the model to the runs that ended in it, their starts, and the one seal that these name."""
+    chains: list[Chain] = []
+    seals: dict[str, Entry] = {}
+    for finish in past.about(model, say.FINISH):
+        start = past.find(_dig(finish.said, "buildDefinition", "internalParameters", "start"), say.START)
+        if start is None or start.index >= finish.index:
+            return Ruling("process.chain", NOT_MET, (finish.index,), "the finish statement names no earlier start")
+        if start.person != finish.person:
+            ends = (start.index, finish.index)
+            return Ruling("process.chain", NOT_MET, ends, "start and finish were signed by different persons")
+        named = past.find(start.said["seal"], say.SEAL)
+        if named is None:
+            return Ruling("process.sealed_before_training", NOT_MET, (start.index,), "the run had no sealed criteria")
+        if not use_case == start.said["use_case"] == named.said["use_case"]:
+            ends = (named.index, start.index)
+            return Ruling("process.chain", NOT_MET, ends, "model, run and seal are of different use cases")
+        declared = [item if isinstance(item, dict) else {} for item in start.said["inputs"]]
+        inputs = sorted((str(item.get("name")), str(item.get("sha256"))) for item in declared)
+        chains.append(Chain(finish, start, inputs))
+        seals[named.digest] = named
+    if not seals:
         return Ruling("process.chain", UNKNOWN, (), "no training run on record ended in this model")
-    if len(finishes) > 1:
-        return Ruling("process.chain", NOT_MET, _sorted(finishes), "two runs claim to have made the same bytes")
-    finish = finishes[0]
-    start = past.find(_dig(finish.said, "buildDefinition", "internalParameters", "start"), say.START)
-    if start is None or start.index >= finish.index:
-        return Ruling("process.chain", NOT_MET, (finish.index,), "the finish statement names no earlier start")
-    if start.person != finish.person:
-        ends = (start.index, finish.index)
-        return Ruling("process.chain", NOT_MET, ends, "start and finish were signed by different persons")
-    seal = past.find(start.said["seal"], say.SEAL)
-    if seal is None:
-        return Ruling("process.sealed_before_training", NOT_MET, (start.index,), "the run had no sealed criteria")
-    if not use_case == start.said["use_case"] == seal.said["use_case"]:
-        return Ruling("process.chain", NOT_MET, (seal.index, start.index), "run and seal are of different use cases")
-    declared = [item if isinstance(item, dict) else {} for item in start.said["inputs"]]
-    inputs = sorted((str(item.get("name")), str(item.get("sha256"))) for item in declared)
-    trainers = {start.person, finish.person}
-    risks = {str(e.said["risk"]): e for e in past.about(_use_case(use_case), say.RISK)}
-    makers, policy, results = trainers | {seal.person}, seal.said["policy"], past.about(model, say.RESULT)
-    validators = {entry.person for entry in results if entry.said["stage"] == "validation"}
-    run = (finish, start, seal, policy, inputs)
-    return Case(past, model, use_case, at, *run, trainers, makers, risks, results, validators)
+    if len(seals) > 1:
+        finishes = _sorted(chain.finish for chain in chains)
+        return Ruling("process.chain", NOT_MET, finishes, "the same bytes were made under another seal as well")
+    (seal,) = seals.values()
+    inputs = sorted({pair for chain in chains for pair in chain.inputs})
+    trainers = {entry.person for chain in chains for entry in (chain.start, chain.finish)}
+    results = [entry for entry in past.about(model, say.RESULT) if entry.said["stage"] != "runtime"]
+    exam = _contents(past, str(seal.said["held_out"].get("sha256")))
+    openings = [entry for entry in past.of_kind(say.OPENING) if exam & _contents(past, entry.said["held_out"])]
+    risks = {entry.said["risk"]: entry for entry in past.about(_topic(use_case), say.RISK)}
+    rest = (inputs, trainers, trainers | {seal.person}, results, openings, risks)
+    return Case(past, model, use_case, at, chains, seal, seal.said["policy"], *rest)
 
 
-def _sourcing(case: Case) -> Found:
-    found = [e for e in case.past.about(_use_case(case.use_case), say.SOURCING) if e.index < case.seal.index]
+def _contents(past: Past, sha256: str) -> set[str]:
+    """Return the digests of a dataset and its files: a file by another name is the same file."""
+    every = [file for entry in past.about(sha256, say.DATASET) for file in entry.said["files"]]
+    files = [file for file in every if isinstance(file, dict)]
+    return {sha256, *(file["sha256"] for file in files if isinstance(file.get("sha256"), str))}
+
+
+def _time(case: Case, _: Chain) -> Found:
+    """A decision dated before evidence that it covers could step over an expiry."""
+    dated = [entry for entry in case.past.history.entries[: case.past.size] if str(entry.said.get("at", ""))]
+    now, newest = read_time(case.at), max(dated, key=lambda entry: _moment(entry.said["at"]), default=None)
+    if now is None or newest is None or _moment(newest.said["at"]) > now:
+        return UNKNOWN, _sorted([newest] if newest else []), "the decision is dated before evidence that it covers"
+    return MET, (), "the decision is dated after all it covers"
+
+
+def _sourcing(case: Case, _: Chain) -> Found:
+    found = [e for e in case.past.about(_topic(case.use_case), say.SOURCING) if e.index < case.seal.index]
     if not found:
         return UNKNOWN, (), "no sourcing decision before the criteria were sealed"
     return MET, (found[-1].index,), f"{found[-1].said['chosen']} was chosen"
 
 
-def _risks(case: Case) -> Found:
+def _risks(case: Case, _: Chain) -> Found:
     entries = _sorted(case.risks.values())
-    if not entries:
-        return UNKNOWN, (), "no risk was ever opened"
     for name, entry in sorted(case.risks.items()):
         status = entry.said["status"]
         if status == "accepted":
@@ -155,20 +186,39 @@ def _risks(case: Case) -> Found:
                 return NOT_MET, entries, f"the acceptance of risk {name} has expired"
         elif status != "treated":
             return NOT_MET, entries, f"risk {name} is {status}"
-    return MET, entries, f"{len(case.risks)} risks are treated or accepted"
+    return MET if case.risks else UNKNOWN, entries, f"{len(case.risks)} risks are treated or accepted"
 
 
-def _sealed_before_training(case: Case) -> Found:
-    entries = (case.seal.index, case.start.index)
-    checkpoint = case.start.said["checkpoint"]
+def _policy(case: Case, _: Chain) -> Found:
+    """The seal must carry the policy that the owner signed, and name the record of its held-out set."""
+    said, held_out = case.seal.said, case.seal.said["held_out"]
+    opened = [e for e in case.past.about(_topic(case.use_case), say.USE_CASE) if e.index < case.seal.index]
+    if not opened:
+        return UNKNOWN, (case.seal.index,), "the use case was not opened before the criteria were sealed"
+    entries, asked = (opened[-1].index, case.seal.index), opened[-1].said
+    if said["policy"] != asked["policy"] or said["criteria"].get("tier") != asked["tier"]:
+        return NOT_MET, entries, "the seal carries another policy than the owner's"
+    written, baseline = said["criteria"].get("criterion"), asked["policy"].get("baseline")
+    if any(item not in written for item in (baseline if isinstance(baseline, list) else [])):
+        return NOT_MET, entries, "the seal leaves out criteria that the owner's policy demands"
+    record = case.past.find(held_out.get("record"), say.DATASET)
+    if record is None or record.index > case.seal.index:
+        return UNKNOWN, entries, "the seal names no earlier record of its held-out set"
+    if record.about != held_out.get("sha256"):
+        return NOT_MET, entries, "the seal names the record of another held-out set"
+    return MET, entries, f"the owner's policy of entry {opened[-1].index} is sealed"
+
+
+def _sealed_before_training(case: Case, chain: Chain) -> Found:
+    entries, checkpoint = (case.seal.index, chain.start.index), chain.start.said["checkpoint"]
     size, root = whole(checkpoint.get("size")), checkpoint.get("root")
-    if size is None or not case.seal.index < size <= case.start.index:
+    if size is None or not case.seal.index < size <= chain.start.index:
         return NOT_MET, entries, "the run's checkpoint does not lie between the seal and the start"
     if root != case.past.history.tree.root(size):
         return NOT_MET, entries, "the run's checkpoint is not one of this ledger"
-    if case.start.said["seed"] != derive_seed(root, case.seal.digest, case.inputs):
+    if chain.start.said["seed"] != derive_seed(root, case.seal.digest, chain.inputs):
         return NOT_MET, entries, "the run's seed does not follow from its checkpoint and seal"
-    return MET, entries, f"sealed in entry {case.seal.index}, started in entry {case.start.index}"
+    return MET, entries, f"sealed in entry {case.seal.index}, started in entry {chain.start.index}"
 
 
 def derive_seed(root: str, seal: str, inputs: Inputs) -> int:
@@ -178,43 +228,37 @@ def derive_seed(root: str, seal: str, inputs: Inputs) -> int:
     return int.from_bytes(digest[:4], "big") % 2**31
 
 
-def _not_post_hoc(case: Case) -> Found:
-    held_out, sealed = case.seal.said["held_out"].get("sha256"), case.seal.index
-    opened = [e.index for e in case.past.of_kind(say.OPENING) if e.said["held_out"] == held_out and e.index < sealed]
+def _not_post_hoc(case: Case, _: Chain) -> Found:
+    sealed, opened = case.seal.index, [e.index for e in case.openings if e.index < case.seal.index]
     if opened:
         reason = f"post-hoc: sealed in entry {sealed}, after the held-out set was opened in entry {opened[0]}"
         return NOT_MET, (*opened, sealed), reason
     return MET, (sealed,), "the held-out set was unopened when criteria were sealed"
 
 
-def _budget(case: Case) -> Found:
+def _budget(case: Case, _: Chain) -> Found:
     limits = case.seal.said["criteria"]
-    held_out = case.seal.said["held_out"].get("sha256")
-    openings = [e for e in case.past.of_kind(say.OPENING) if e.said["held_out"] == held_out]
-    attempts = [e for e in case.past.of_kind(say.START) if e.said["seal"] == case.seal.digest]
-    entries = _sorted([*openings, *attempts])
-    for what, spent, limit in (
-        ("held-out openings", len(openings), whole(limits.get("max_openings"))),
-        ("training attempts", len(attempts), whole(limits.get("max_attempts"))),
-    ):
-        if limit is None or spent > limit:
-            return UNKNOWN, entries, f"exhausted: {spent} {what}, sealed budget {limit}"
-    return MET, entries, f"{len(openings)} openings and {len(attempts)} attempts are within budget"
+    attempts = [entry for entry in case.past.of_kind(say.START) if entry.said["seal"] == case.seal.digest]
+    entries = tuple(sorted(entry.index for entry in [*case.openings, *attempts]))
+    for what, spent, name in (("openings", case.openings, "max_openings"), ("attempts", attempts, "max_attempts")):
+        limit = whole(limits.get(name))
+        if limit is None or len(spent) > limit:
+            return UNKNOWN, entries, f"exhausted: {len(spent)} {what}, sealed budget {limit}"
+    return MET, entries, f"{len(case.openings)} openings and {len(attempts)} attempts are within budget"
 
 
-def _run(case: Case) -> Found:
-    entries = (case.start.index, case.finish.index)
-    trouble = _dig(case.finish.said, "runDetails", "compromised")
+def _run(case: Case, chain: Chain) -> Found:
+    said, entries = chain.start.said, (chain.start.index, chain.finish.index)
+    trouble, isolation = _dig(chain.finish.said, "runDetails", "compromised"), said["isolation"].get("kind")
     if trouble != []:
         return NOT_MET, entries, f"the run was compromised: {str(trouble or 'the finish does not say')[:100]}"
-    if _finished_inputs(case.finish) != case.inputs:
+    if _finished_inputs(chain.finish) != chain.inputs:
         return NOT_MET, entries, "start and finish statement name different data"
-    isolation = case.start.said["isolation"].get("kind")
     if case.policy.get("isolation") and isolation != "bubblewrap":
         return NOT_MET, entries, f"the policy asks for an isolated run; isolation: {isolation}"
-    if not case.start.said["code"] or not case.start.said["environment"]:
+    if not said["code"] or not said["environment"]:
         return UNKNOWN, entries, "the run's code or environment is not on record"
-    return MET, entries, f"one run, isolation: {isolation}"
+    return MET, entries, f"isolation: {isolation}"
 
 
 def _finished_inputs(finish: Entry) -> Inputs:
@@ -227,59 +271,57 @@ def _finished_inputs(finish: Entry) -> Inputs:
     return sorted(pairs)
 
 
-def _data(case: Case) -> Found:
+def _data(case: Case, chain: Chain) -> Found:
     entries: tuple[int, ...] = ()
-    trusted = case.policy.get("trust", [])
-    if not case.inputs:
+    trusted, past = case.policy.get("trust"), case.past
+    exam = _contents(past, str(case.seal.said["held_out"].get("sha256")))
+    held_out = [_contents(past, e.about) for e in past.of_kind(say.DATASET) if e.said["purpose"] == "held_out"]
+    declared = {
+        str(item.get("sha256")): item.get("record") for item in chain.start.said["inputs"] if isinstance(item, dict)
+    }
+    if not chain.inputs:
         return UNKNOWN, entries, "the run declared no data"
-    for name, sha256 in case.inputs:
-        records = case.past.about(sha256, say.DATASET)
-        if not records:
-            return UNKNOWN, entries, f"{name} is not a registered dataset"
-        said = records[-1].said
-        entries = (*entries, records[-1].index)
+    for name, sha256 in chain.inputs:
+        record = past.find(declared.get(sha256), say.DATASET)
+        if record is None or record.about != sha256 or record.index > chain.start.index:
+            return UNKNOWN, entries, f"{name} is not a dataset registered before the run"
+        newest = past.about(sha256, say.DATASET)[-1]
+        said, contents, entries = newest.said, _contents(past, sha256), (*entries, newest.index)
+        if any(contents & files for files in [exam, *held_out]):
+            return NOT_MET, entries, f"{name} is held out: the model was trained on its own exam"
         if not isinstance(trusted, list) or said["trust"] not in trusted:
             return NOT_MET, entries, f"{name} comes from a source of trust level {said['trust']!r}"
         if said.get("source_expires") and _expired(said["source_expires"], case.at):
             return NOT_MET, entries, f"the approval of the source of {name} has expired"
         if not said["licence"] or not said["owner"]:
             return UNKNOWN, entries, f"{name} has no licence or no owner"
-    return MET, entries, f"{len(case.inputs)} registered datasets"
+    return MET, entries, f"{len(chain.inputs)} registered datasets"
 
 
-def _separation(case: Case) -> Found:
-    validations = [entry for entry in case.results if entry.said["stage"] == "validation"]
-    entries = _sorted([case.seal, *validations[:1]])
+def _separation(case: Case, _: Chain) -> Found:
+    entries = _sorted([case.seal, *case.results[:1]])
     if case.policy.get("solo"):
         return MET, entries, "solo: one person may play every part"
     if case.seal.person in case.trainers:
         return NOT_MET, entries, f"{case.seal.person} wrote the criteria and trained the model"
-    if both := sorted(case.validators & case.makers):
+    if both := sorted({entry.person for entry in case.results} & case.makers):
         return NOT_MET, entries, f"{both[0]} validated a model of their own"
     return MET, entries, "author, trainer and validator are different persons"
 
 
-def incidents_of(past: Past, subjects: Iterable[str]) -> dict[tuple[str, str], Entry]:
-    """Return the newest statement of each incident about each of the subjects."""
-    return {(e.said["incident"], about): e for about in subjects for e in past.about(about, say.INCIDENT)}
-
-
-def is_open(incident: Entry) -> bool:
-    """Tell whether an incident goes on: only a security manager ends it."""
-    return incident.said["status"] != "closed" or "security_manager" not in incident.roles
-
-
-def _standing(case: Case) -> Found:
+def _standing(case: Case, _: Chain) -> Found:
     if retired := case.past.about(case.model, say.RETIREMENT):
         return NOT_MET, (retired[0].index,), "the model is retired"
-    latest = incidents_of(case.past, [case.model, *(sha256 for _, sha256 in case.inputs)])
-    for (name, _), entry in sorted(latest.items()):
-        if is_open(entry):
+    subjects = [case.model, *(sha256 for _, sha256 in case.inputs)]
+    latest = {(e.said["incident"], about): e for about in subjects for e in case.past.about(about, say.INCIDENT)}
+    for (name, _about), entry in sorted(latest.items()):
+        if entry.said["status"] != "closed" or "security_manager" not in entry.roles:  # nobody else ends it
             return NOT_MET, (entry.index,), f"incident {name} ({entry.said['type']}) is open"
-    return MET, tuple(e.index for e in latest.values()), "no open incident, not retired"
+    return MET, tuple(entry.index for entry in latest.values()), "no open incident, not retired"
 
 
-_RULES = (_sourcing, _risks, _sealed_before_training, _not_post_hoc, _budget, _run, _data, _separation, _standing)
+_RULES = [_time, _sourcing, _risks, _policy, _sealed_before_training, _not_post_hoc]
+_RULES += [_budget, _run, _data, _separation, _standing]
 """In the order in which the product signs them; a ruling is called process. and the name of its rule."""
 
 
@@ -305,15 +347,15 @@ def _approvals(case: Case) -> Found:
     needed = whole(case.policy.get("approvals"))
     if needed is None or needed < 1:
         return UNKNOWN, (case.seal.index,), "the sealed policy does not say how many approvals it needs"
-    last = max((entry.index for entry in case.results if entry.said["stage"] != "runtime"), default=None)
+    last = case.results[-1].index if case.results else case.past.size
     approvals = case.past.about(case.model, say.APPROVAL)
     latest = {e.person: e for e in approvals if e.said["use_case"] == case.seal.said["use_case"]}
     for person, entry in sorted(latest.items()):
         if entry.said["verdict"] != "approve":
             return NOT_MET, (entry.index,), f"{person} rejected the model: {entry.said['reason']}"
-    involved = set() if case.policy.get("solo") else case.makers | case.validators
-    counted = [e for e in latest.values() if e.person not in involved and e.roles & {"approver", "compliance_officer"}]
-    counted = [e for e in counted if last is not None and e.index > last]
+    involved = set() if case.policy.get("solo") else case.makers | {entry.person for entry in case.results}
+    after = [e for e in latest.values() if e.index > last and e.roles & {"approver", "compliance_officer"}]
+    counted = [e for e in after if e.person not in involved]
     if len(counted) < needed:
         return UNKNOWN, _sorted(counted), f"pending: {len(counted)} of {needed} approvals"
     return MET, _sorted(counted), f"{len(counted)} persons approved after the last result"
@@ -322,14 +364,17 @@ def _approvals(case: Case) -> Found:
 def _expires(case: Case, waivers: Iterable[Entry]) -> str:
     """Return the earliest end of what the judgement leans on: waivers, accepted risks, the age of a GO."""
     ends = [str(entry.said["expires"]) for entry in waivers]
-    ends += [str(entry.said["expires"]) for entry in case.risks.values() if entry.said["status"] == "accepted"]
+    ends += [str(e.said["expires"]) for e in case.risks.values() if e.said["status"] == "accepted"]
+    records = [case.past.about(sha256, say.DATASET)[-1:] for _, sha256 in case.inputs]
+    sources = [entry.said.get("source_expires") for newest in records for entry in newest]
+    ends += [str(end) for end in sources if end]
     days, now = whole(case.policy.get("go_days")), read_time(case.at)
     if days is not None and now is not None:
         try:
             ends.append((now + timedelta(days=days)).isoformat())
         except OverflowError:
             ends.append(case.at)
-    return min(ends, default="", key=lambda end: read_time(end) or datetime.min.replace(tzinfo=UTC))
+    return min(ends, default="", key=_moment)
 
 
 def read_time(text: object) -> datetime | None:
@@ -341,12 +386,16 @@ def read_time(text: object) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
+def _moment(text: object) -> datetime:
+    """Order moments by what they mean; what cannot be read comes first."""
+    return read_time(text) or datetime.min.replace(tzinfo=UTC)
+
+
 def _expired(expires: object, at: str) -> bool:
-    end, now = read_time(expires), read_time(at)
-    return end is None or now is None or end <= now
+    return _moment(expires) <= (read_time(at) or datetime.max.replace(tzinfo=UTC))  # unreadable: expired
 
 
-def _use_case(name: str) -> str:
+def _topic(name: str) -> str:
     return hashlib.sha256(f"use-case:{name}".encode()).hexdigest()
 
 

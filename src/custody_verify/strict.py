@@ -68,11 +68,8 @@ def whole(value: object) -> int | None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise Refused(f"the key {key[:60]!r} appears twice")
-        found[key] = value
+    if len(found := dict(pairs)) != len(pairs):
+        raise Refused("a key appears twice in one object")
     return found
 
 

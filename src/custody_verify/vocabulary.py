@@ -19,25 +19,21 @@ APPROVAL, WAIVER, DECISION = _own("approval"), _own("waiver"), _own("gate-decisi
 ADMISSION, DEPLOYMENT, PREDICTIONS = _own("admission"), _own("deployment"), _own("prediction-segment")
 INCIDENT, RETIREMENT, DENIAL = _own("incident"), _own("retirement"), _own("denial")
 
-NEWEST_COUNTS = {ENROLMENT, USE_CASE, RISK, DATASET, APPROVAL, WAIVER, INCIDENT, DECISION, ADMISSION}
 _ROLES = """owner security_manager data_engineer data_scientist ml_engineer validator approver compliance_officer
 auditor operator custodian"""
 ROLES = frozenset(_ROLES.split())
 
 _TYPES = {"s": str, "l": list, "d": dict, "b": bool, "n": str | None}
-_DECIDERS = "validator approver compliance_officer ml_engineer custodian"
+_DECIDERS = "validator approver compliance_officer custodian"
 # Each kind: the roles that may say it, and its fields as names:type with s text, i whole number, l list,
 # d object, b true or false, n text or null. Every kind but the provenance also has the text `at`.
 _LANGUAGE = {
     ENROLMENT: ("owner", "name/person/key/keyid/status:s roles:l"),
-    USE_CASE: ("owner", "use_case/tier/purpose:s solo:b"),
+    USE_CASE: ("owner", "use_case/tier/purpose:s solo:b policy:d"),
     SOURCING: ("security_manager approver", "use_case/chosen/reason:s options/weights:d flips:l"),
     RISK: ("security_manager approver", "use_case/risk/title/status/reason:s expires:n"),
     DATASET: ("data_engineer", "name/purpose/source/owner/licence/trust:s files/blocks/schema:l rows:i columns:d"),
-    RESULT: (
-        "data_engineer validator ml_engineer operator",
-        "check/stage/evaluator:s measures/findings:l details/inputs:d",
-    ),
+    RESULT: ("data_engineer validator operator", "check/stage/evaluator:s measures/findings:l details/inputs:d"),
     SEAL: ("data_scientist", "use_case/criteria_sha256/evaluator:s criteria/policy/held_out:d"),
     START: (
         "ml_engineer",
