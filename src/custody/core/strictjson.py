@@ -45,7 +45,11 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, what: str = "JSON") -> Any:
         raise InvalidInput(f"{what} cannot be read: {error}") from None
     except RecursionError:
         raise InvalidInput(f"{what} is nested more than {MAX_DEPTH} levels deep") from None
-    _refuse_depth_and_surrogates(value, what)
+    # Every nesting needs a bracket and every lone surrogate an escape: most documents hold too few of both.
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _refuse_depth(value, what)
+    if "\\u" in text:
+        _refuse_surrogates(value, what)
     return value
 
 
@@ -131,20 +135,27 @@ def _safe_integer(text: str) -> int:
     return int(text)
 
 
-def _refuse_depth_and_surrogates(value: Any, what: str) -> None:
-    stack = [(value, 1)]
+def _refuse_depth(value: Any, what: str) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    raise InvalidInput(f"{what} is nested more than {MAX_DEPTH} levels deep")
+
+
+def _refuse_surrogates(value: Any, what: str) -> None:
+    stack = [value]
     while stack:
-        item, depth = stack.pop()
+        item = stack.pop()
         if isinstance(item, str):
             try:
                 item.encode()
             except UnicodeEncodeError:
                 raise InvalidInput(f"{what} holds a lone surrogate") from None
-        elif isinstance(item, dict | list):
-            if depth > MAX_DEPTH:
-                raise InvalidInput(f"{what} is nested more than {MAX_DEPTH} levels deep")
-            if isinstance(item, dict):
-                stack.extend((key, depth + 1) for key in item)
-                stack.extend((child, depth + 1) for child in item.values())
-            else:
-                stack.extend((child, depth + 1) for child in item)
+        elif isinstance(item, dict):
+            stack.extend(item)
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
