@@ -116,6 +116,11 @@ def safe(text: str) -> str:
     return _HOSTILE.sub("\ufffd", text)
 
 
+def counted(count: int, thing: str) -> str:
+    """Return a number with its noun, in the singular for one."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def word(status: str) -> str:
     """Return a status as people read it."""
     text, colour = WORDS.get(status, (status, "white"))

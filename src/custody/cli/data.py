@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from custody.cli.app import App, face, word
+from custody.cli.app import App, counted, face, word
 from custody.cli.results import exit_of_findings, result_lines, results_body
 
 
@@ -32,6 +32,7 @@ def data() -> None:
 @click.option("--ignore", multiple=True, help="A column that is no feature; may be repeated.")
 @click.option("--mutable", multiple=True, help="A column an attacker can change; default: all that are not sensitive.")
 @click.option("--expires", type=int, metavar="DAYS", help="The source's approval ends after so many days.")
+@click.option("--reason", default="", help="Why bytes on record are trusted more now; at least 10 characters.")
 @face
 def register(
     app: App,
@@ -51,6 +52,7 @@ def register(
     ignore: tuple[str, ...],
     mutable: tuple[str, ...],
     expires: int | None,
+    reason: str,
 ) -> None:
     """Put the file or folder PATH on record as NAME."""
     from custody.checks.target import Columns
@@ -81,13 +83,19 @@ def register(
         purpose=purpose,
         columns=columns,
         source_days=expires,
+        reason=reason,
     )
     blocks = len(said.predicate["blocks"])
     lines = [
-        f"{name} is on record (entry {said.index}): {said.predicate['rows']} rows",
+        f"{name} is on record (entry {said.index}): {counted(said.predicate['rows'], 'row')}",
         f"  sha256 {said.subject.sha256}",
-        f"  tampering would be located in {blocks} blocks of rows",
+        f"  tampering would be located in {counted(blocks, 'block')} of rows",
     ]
+    if before := said.predicate.get("trust_before"):
+        lines.append(f"  was {before['trust']} in entry {before['entry']}, now {trust}")
+    if said.predicate.get("label_values", 0) > 2:
+        values = said.predicate["label_values"]
+        lines.append(f"  {target!r} has {values} values: {positive!r} is read as positive, all others as the rest")
     if purpose == "training":
         lines.append(f"next: custody data check {name}")
     body = {"name": name, "sha256": said.subject.sha256, "rows": said.predicate["rows"], "entry": said.index}

@@ -44,31 +44,45 @@ def lint(app: App, path: Path) -> None:
     """Read criteria with line numbers, and check their power against the held-out set."""
     from custody.core import predicates as kinds
     from custody.stages.criteria import lint as read
-    from custody.stages.criteria import power
+    from custody.stages.criteria import opened_before, post_hoc_warning, power
 
     found = read(path)
     defects = list(found.defects)
+    warnings: list[str] = []
     if not defects:
         custody = app.custody
         record = custody.desk.read()
         if record.of_kind(kinds.DATASET):
             defects = power(found, custody.config.root, record, custody.read_table)
-    body = {"path": str(path), "defects": [{"line": d.line, "kind": d.kind, "message": d.message} for d in defects]}
+            held_out = str(found.document["held_out"]["dataset"])
+            if before := opened_before(record, held_out):
+                warnings = [post_hoc_warning(held_out, before)]
+    body = {
+        "path": str(path),
+        "defects": [{"line": d.line, "kind": d.kind, "message": d.message} for d in defects],
+        "warnings": warnings,
+    }
+    loud = [click.style("WARNING: ", fg="yellow", bold=True) + warning for warning in warnings]
     if defects:
-        app.show(body, [f"{path}:{defect}" for defect in defects], 2)
+        app.show(body, [*loud, *(f"{path}:{defect}" for defect in defects)], 2)
     count = len(found.document["criterion"])
-    app.show(body, [f"{path}: {count} criteria, no defects.", f"next: custody gate seal {path}"])
+    last = "next: register a fresh held-out set" if warnings else f"next: custody gate seal {path}"
+    app.show(body, [*loud, f"{path}: {'1 criterion' if count == 1 else f'{count} criteria'}, no defects.", last])
 
 
 @gate.command()
 @click.argument("path", type=click.Path(path_type=Path), default="criteria.toml")
+@click.option("--post-hoc", is_flag=True, help="Seal although the held-out set was opened; this can never be GO.")
 @face
-def seal(app: App, path: Path) -> None:
+def seal(app: App, path: Path, post_hoc: bool) -> None:
     """Seal the criteria with policy, evaluator and held-out commitment. From here on they bind."""
+    from custody.stages.criteria import opened_before, post_hoc_warning
     from custody.stages.criteria import seal as put_on_record
 
     custody = app.custody
-    said = put_on_record(custody.desk, app.actor, app.use_case, custody.config.root, path, custody.read_table)
+    said = put_on_record(
+        custody.desk, app.actor, app.use_case, custody.config.root, path, custody.read_table, post_hoc=post_hoc
+    )
     held_out = said.predicate["held_out"]
     lines = [
         f"Sealed in entry {said.index} by {said.person}: {len(said.predicate['criteria']['criterion'])} criteria",
@@ -76,6 +90,10 @@ def seal(app: App, path: Path) -> None:
         f"  held-out set {held_out['name']} {held_out['sha256'][:12]}, {held_out['rows']} rows",
         "next: custody run -- python train.py",
     ]
+    record = custody.desk.read()
+    if before := opened_before(record, str(held_out["name"])):
+        warning = post_hoc_warning(str(held_out["name"]), before)
+        lines.insert(0, click.style("WARNING: ", fg="yellow", bold=True) + warning)
     app.show({"seal": said.digest, "entry": said.index, "held_out": held_out}, lines)
 
 

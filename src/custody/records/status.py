@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from custody.core import predicates as kinds
 from custody.core.access import GRANTS, Action
 from custody.core.actor import Actor
+from custody.core.data_rules import judge_freshness
 from custody.core.decision import Ruling, Status
 from custody.core.evidence import Evidence, Record
 from custody.core.release import decide
@@ -154,6 +155,11 @@ class _View:
         if seal is None:
             self._step(Action.SEAL, "custody gate seal criteria.toml", "criteria must be sealed before training")
             return StageState(Stage.CRITERIA, "unknown", "nothing is sealed")
+        fresh = judge_freshness(self.record, seal)
+        if fresh.status is not Status.MET:
+            command = "custody data register NAME PATH --purpose held_out --target COLUMN --positive VALUE"
+            self._step(Action.REGISTER_DATA, command, "the newest criteria were sealed after the held-out set was seen")
+            return StageState(Stage.CRITERIA, "not_met", fresh.reason, fresh.entries)
         count = len(seal.predicate["criteria"]["criterion"])
         return StageState(Stage.CRITERIA, "met", f"{count} criteria sealed by {seal.person}", (seal.index,))
 
@@ -207,6 +213,10 @@ class _View:
                 state = "not_met" if status is Status.NOT_MET else "unknown"
                 word = str(status).replace("_", " ")
                 return StageState(Stage.VALIDATION, state, f"{sentence}; {word}: {', '.join(against[:4])}", entries)
+        if not criteria:
+            broken = [ruling for ruling in self.rulings if ruling.status is not Status.MET]
+            why = broken[0].reason if broken else "the chain of evidence is broken"
+            return StageState(Stage.VALIDATION, "unknown", f"{sentence}; no criterion could be judged: {why}", entries)
         return StageState(Stage.VALIDATION, "met", f"{sentence}; {len(criteria)} criteria hold", entries)
 
     def release(self) -> StageState:
