@@ -43,7 +43,8 @@ def life_with_everything() -> tuple[tuple[Evidence, ...], dict[int, str], str]:
     """Return a record that every rule has something to say about, its root at each size, and the model."""
     with TemporaryDirectory() as folder:
         life, seal = trained_life(Path(folder))
-        life.start(seal, "run2")
+        life.train(seal, "run2")
+        life.start(seal, "run3")
         life.validate(seal, balanced_accuracy=(0.76, 0.74, 0.78))
         life.waive("P1")
         live = life.result("live.drift", {"drifted_features": (0.0, 0.0, 0.0)}, {}, stage="runtime")
