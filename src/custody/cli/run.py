@@ -92,10 +92,14 @@ def start(app: App, **options: Any) -> None:
         "entry": done.evidence.index,
         "hint": outcome.hint,
         "log": str(done.log),
+        "attempt": done.attempt,
+        "attempts": done.attempts,
     }
+    attempt = [f"  attempt {done.attempt} of {done.attempts}"] if done.attempts else []
     if done.model is None:
         why = "was stopped at its time limit" if outcome.timed_out else f"failed with exit code {outcome.exit_code}"
         lines = [f"{word('not_met').strip()}: run {done.run} {why}; it is on record (entry {done.evidence.index})."]
+        lines += attempt
         lines += [f"  {line}" for line in _tail(done.log)] if options["quiet"] else []
         lines += [f"next: {outcome.hint}" if outcome.hint else f"next: look into {done.log}"]
         app.show(body, lines, 6 if outcome.timed_out else 1)
@@ -103,6 +107,7 @@ def start(app: App, **options: Any) -> None:
     lines = [
         f"Model {done.model.short} is in the vault, encrypted (entry {done.evidence.index}).",
         f"  run {done.run}, {outcome.seconds:.1f} s, isolation: {done.isolation}",
+        *attempt,
     ]
     if not options["keep"]:
         lines.append(f"  {options['out']}/ was taken into the vault; custody deploy or custody.load hands it out again")

@@ -149,7 +149,8 @@ def _need_labels(table: Table) -> None:
             hint="name it: --positive VALUE",
         )
     found = column.cast(pl.String, strict=False).str.strip_chars() == wanted
-    if not found.any() and not (column.cast(pl.Float64, strict=False) == _number(wanted)).any():
+    number = _number(wanted)
+    if not found.any() and (number is None or not (column.cast(pl.Float64, strict=False) == number).any()):
         raise InvalidInput(
             f"{wanted!r} never occurs in {target!r}; it has {seen or 'no values'}",
             hint="name the positive value with --positive",

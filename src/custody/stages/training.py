@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from custody.core import predicates as kinds
 from custody.core.access import Access, Action
 from custody.core.data_rules import contents_of, purposes_of
 from custody.core.evidence import Evidence, Record
+from custody.core.model_file import SUFFIXES, model_file
 from custody.core.sandbox import Outcome, fixed_environment
 from custody.core.seed import derive_seed
 from custody.core.subject import Subject, run_subject
@@ -35,13 +37,18 @@ class Finished:
     evidence: Evidence
     log: Path
     isolation: str
+    attempt: int = 0
+    """Which attempt under its seal this was; 0 without a seal."""
+    attempts: int = 0
+    """How many the sealed budget allows."""
 
 
 def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order) -> Finished:
     """Train under seal. (1) permit, (2) verify and copy, (3) say start, (4) run, (5) say finish.
 
-    Raises `OutOfOrder` without sealed criteria or registered data, `NotPermitted` for the wrong
-    person or for held-out data, `Tampered` when data changed during the run.
+    Raises `OutOfOrder` without sealed criteria, without registered data or when the sealed budget of
+    attempts is spent, `NotPermitted` for the wrong person or for held-out data, `InvalidInput` for a
+    command that does not exist (which costs no attempt), `Tampered` when data changed during the run.
     """
     if not order.command:
         raise InvalidInput("there is no command to run", hint="custody run -- python train.py")
@@ -56,6 +63,8 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
         )
     if seal is not None and seal.person == pen.actor.person and not desk.solo():
         desk.deny(pen.actor, Action.START_RUN, Access(allowed=False, reason=f"{seal.person} wrote the criteria"), None)
+    _find_program(order.command, workshop.root)
+    attempt, attempts = _attempt(record, seal)
     inputs = _inputs(desk, pen, record, seal, order.data)
     run_id = secrets.token_hex(6)
     with claimed(workshop.root, order.out, workshop.runs) as out, _staged(workshop, run_id, inputs) as staged:  # (2)
@@ -95,9 +104,11 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
             if not outcome.succeeded:
                 reason = "time limit reached" if outcome.timed_out else f"the command failed: {outcome.hint}"
                 evidence = _abort(pen, start, reason, outcome.exit_code)
-                return Finished(run_id, outcome, None, evidence, log, str(start.predicate["isolation"]["kind"]))
+                isolation = str(start.predicate["isolation"]["kind"])
+                return Finished(run_id, outcome, None, evidence, log, isolation, attempt, attempts)
             trouble = _changed_meanwhile(workshop, inputs, staged, before)
-            return _finish(pen, workshop, use_case, order, start, out, outcome, trouble, log)  # (5)
+            done = _finish(pen, workshop, use_case, order, start, out, outcome, trouble, log)  # (5)
+            return replace(done, attempt=attempt, attempts=attempts)
         except BaseException as error:
             ended = [e for e in desk.read() if e.index > start.index and e.actor == start.actor and _ends(e, start)]
             if not ended:
@@ -106,6 +117,32 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
         finally:
             if not order.keep:
                 shutil.rmtree(out, ignore_errors=True)
+
+
+def _find_program(command: Sequence[str], root: Path) -> None:
+    """Refuse a command that is not there: a slip of the keyboard must not cost an attempt."""
+    word, *rest = command
+    found = str(root / word) if "/" in word else shutil.which(word)
+    if found is None or not Path(found).is_file():
+        raise InvalidInput(f"the command {word!r} was not found", hint="custody run -- python train.py")
+    if not os.access(found, os.X_OK):
+        raise InvalidInput(f"{word} is not executable", hint=f"run it by its interpreter: python {word}")
+    if Path(word).name.startswith("python") and rest and rest[0].endswith(".py") and not (root / rest[0]).is_file():
+        raise InvalidInput(f"there is no {rest[0]} in {root}", hint="name a script that exists")
+
+
+def _attempt(record: Record, seal: Evidence | None) -> tuple[int, int]:
+    """Return the number of this attempt and the sealed budget; raises `OutOfOrder` when that is spent."""
+    if seal is None:
+        return 0, 0
+    begun = [entry for entry in record.of_kind(kinds.TRAINING_START) if entry.predicate["seal"] == seal.digest]
+    limit = int(seal.predicate["criteria"]["max_attempts"])
+    if len(begun) >= limit:
+        raise OutOfOrder(
+            f"{len(begun)} of {limit} training attempts are spent; no model of a further one could be GO",
+            hint="seal new criteria with a fresh held-out set",
+        )
+    return len(begun) + 1, limit
 
 
 def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: Sequence[str]) -> list[Evidence]:
@@ -206,9 +243,13 @@ def _finish(
     run_id = str(start.predicate["run"])
     try:
         manifest = walk(out)
+        names = [file.path for file in manifest.files]
+        if any(Path(name).suffix.lower() in SUFFIXES for name in names):
+            model_file(names)
     except InvalidInput as error:
         evidence = _abort(pen, start, f"the run left no usable output: {error.message}", 1)
         reason = f"the run left no usable output in {order.out}: {error.message}"
+        reason += f"; {error.hint}" if error.hint else ""
         failed = Outcome(1, False, outcome.seconds, outcome.cpu_seconds, outcome.max_rss, reason)
         return Finished(run_id, failed, None, evidence, log, str(start.predicate["isolation"]["kind"]))
     workshop.vault.put(manifest, {file.path: out / file.path for file in manifest.files})

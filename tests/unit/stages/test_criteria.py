@@ -98,7 +98,12 @@ def test_sound_criteria_are_sealed_with_policy_evaluator_and_held_out_set(bureau
     said = bureau.seal().predicate
     held_out = bureau.life.record.latest(kinds.DATASET, name="later")
     assert held_out
-    assert said["held_out"] == {"name": "later", "sha256": held_out.subject.sha256, "rows": 4000}
+    assert said["held_out"] == {
+        "name": "later",
+        "sha256": held_out.subject.sha256,
+        "record": held_out.digest,
+        "rows": 4000,
+    }
     assert said["evaluator"] == evaluator_digest()
     assert said["policy"]["approvals"] == 2
     assert [item["id"] for item in said["criteria"]["criterion"]] == ["P1", "F1", "A1", "S1", "B1", "B2"]
@@ -197,3 +202,63 @@ def test_the_template_can_be_linted_as_it_is(bureau: Bureau) -> None:
     held_out = bureau.life.record.latest(kinds.DATASET, name="later")
     assert held_out
     assert lint(bureau.write(template("loans", "high", held_out))).defects == ()
+
+
+# Post-hoc: the exam was seen before the criteria were written
+
+
+def opened(bureau: Bureau) -> int:
+    from custody.core.access import Action
+
+    held_out = bureau.life.record.latest(kinds.DATASET, name="later")
+    assert held_out
+    said = {"held_out": held_out.subject.sha256, "model": "0" * 64, "seal": "0" * 64, "purpose": "validation"}
+    return bureau.life.say("val", Action.VALIDATE, held_out.subject, kinds.OPENING, said).index
+
+
+def test_criteria_after_the_exam_are_refused_unless_that_is_said(bureau: Bureau) -> None:
+    bureau.seal()
+    entry = opened(bureau)
+    size = bureau.life.record.size
+    with pytest.raises(OutOfOrder, match=f"opened in entry {entry}: .* no decision under them can be GO"):
+        bureau.seal()
+    assert bureau.life.record.size == size
+    path = bureau.write(TEXT)
+    said = seal(bureau.life.desk, "dana", "loans", bureau.root, path, bureau.life.custody.read_table, post_hoc=True)
+    assert said.kind == kinds.SEAL
+
+
+def test_the_standing_shows_criteria_after_the_exam(bureau: Bureau) -> None:
+    from custody.records.status import standing
+
+    def criteria() -> tuple[str, str]:
+        found = standing(bureau.life.record, "loans", [], bureau.life.desk.time())
+        state = next(state for state in found.stages if state.stage == "criteria")
+        return state.state, state.sentence
+
+    bureau.seal()
+    opened(bureau)
+    assert criteria()[0] == "met"
+    seal(
+        bureau.life.desk, "dana", "loans", bureau.root, bureau.write(TEXT), bureau.life.custody.read_table,
+        post_hoc=True,
+    )  # fmt: skip
+    state, sentence = criteria()
+    assert state == "not_met"
+    assert "post-hoc" in sentence
+
+
+def test_a_held_out_set_without_usable_labels_is_a_defect(lived: Any) -> None:
+    life = lived("prepared")
+    (life.custody.config.root / "later.csv").write_text("income,sex,paid\n1,f,1\n2,m,0\n3,m,\n")
+    register(
+        life.desk, "petra", life.custody.config.root, "later", life.custody.config.root / "later.csv",
+        life.custody.read_table, source="s", owner="petra", licence="contract", trust="trusted", purpose="held_out",
+        columns=Columns(target="paid", positive="1", sensitive=("sex",)),
+    )  # fmt: skip
+    path = life.custody.config.root / "criteria.toml"
+    path.write_text(TEXT)
+    found = power(lint(path), life.custody.config.root, life.record, life.custody.read_table)
+    assert [defect.kind for defect in found] == ["unmeasurable"]
+    with pytest.raises(InvalidInput, match="labels are missing"):
+        seal(life.desk, "dana", "loans", life.custody.config.root, path, life.custody.read_table)
