@@ -28,6 +28,10 @@ class CustodyError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        """Return the message, and what to do next where that is known."""
+        return f"{self.message} (next: {self.hint})" if self.hint else self.message
+
 
 class InvalidInput(CustodyError):
     """The request itself is wrong: a bad file, a bad option, a bad value."""

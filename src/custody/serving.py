@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from custody.core.model_file import model_file
-from custody.errors import NotPermitted, Unavailable, Unknown
+from custody.errors import InvalidInput, NotPermitted, OutOfOrder, Unavailable, Unknown
 from custody.wiring import Custody, open_custody
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_SECONDS = 5.0
 """How often a served model looks at the ledger for an incident, an expiry or a retirement."""
+HALF = 0.5
+"""From which probability on a row is called positive: the threshold at which the model was measured."""
 
 
 class AdmittedModel:
@@ -36,21 +38,44 @@ class AdmittedModel:
         self._column = _column(estimator, positive)
         self._lock = threading.Lock()
         self._looked = time.monotonic()
+        self._closed = False
 
     def predict_proba(self, rows: Any) -> Any:
-        """Return the estimator's probabilities for a data frame, after logging those of the positive class.
+        """Return the estimator's probabilities, shape (rows, classes), after logging those of the positive class.
 
-        Raises `NotPermitted` as soon as the model is quarantined, expired, overruled or retired.
+        `rows` is a pandas or polars frame, a two-dimensional array or a list of rows. From a frame the
+        columns that the model names are taken, in its order; an array must have just these columns.
+        Raises `NotPermitted` as soon as the model is quarantined, expired, overruled or retired,
+        `OutOfOrder` after `close`, and `InvalidInput` for rows that do not fit the model.
         """
         with self._lock:
+            if self._closed:
+                raise OutOfOrder("the model was closed and its prediction log sealed", hint="custody.load it again")
             self._look_again()
-            answers = self._estimator.predict_proba(rows)
-            self._log.add([repr(row).encode() for row in rows.to_numpy().tolist()], answers[:, self._column])
+            table = table_for(self._estimator, rows)
+            if not callable(getattr(self._estimator, "predict_proba", None)):
+                kind = type(self._estimator).__name__
+                raise Unknown(f"the model, a {kind}, gives no probabilities", hint="train one with predict_proba")
+            answers = self._estimator.predict_proba(table)
+            values = table.to_numpy() if hasattr(table, "to_numpy") else table
+            self._log.add([repr(row).encode() for row in values.tolist()], answers[:, self._column])
         return answers
 
+    def predict(self, rows: Any) -> Any:
+        """Return a label for each row, logged like `predict_proba`: positive from a probability of one half."""
+        import numpy as np
+
+        answers = self.predict_proba(rows)
+        chosen = np.where(answers[:, self._column] >= HALF, self._column, answers.argmax(axis=1))
+        return np.asarray(self._estimator.classes_)[chosen]
+
     def close(self) -> None:
-        """Seal the prediction log on the ledger."""
-        self._log.close(self._custody.desk, self._actor)
+        """Seal the prediction log on the ledger; the model answers no more."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._log.close(self._custody.desk, self._actor)
 
     def _look_again(self) -> None:
         from custody.stages.deployment import check_standing
@@ -99,6 +124,65 @@ def load(
     positive = columns_of(held_out.predicate).positive
     log = custody.prediction_log(admitted.subject, environment)
     return AdmittedModel(custody, admitted, estimator, log, who, positive)
+
+
+def table_for(estimator: Any, rows: Any) -> Any:
+    """Return `rows` as the estimator was fitted on them: a data frame where it knows names, else an array.
+
+    Raises `InvalidInput` for rows without two dimensions and for columns that are missing or too many.
+    """
+    import numpy as np
+
+    named = getattr(estimator, "feature_names_in_", None)
+    wanted = None if named is None else [str(name) for name in named]
+    if hasattr(rows, "columns"):
+        present = [str(name) for name in rows.columns]
+        if wanted is None:
+            return _counted(estimator, rows.to_numpy())
+        if missing := [name for name in wanted if name not in present]:
+            raise InvalidInput(f"the rows lack the column {missing[0]!r}", hint=f"the model takes: {_few(wanted)}")
+        return _pandas(rows[wanted])
+    try:
+        array = np.asarray(rows)
+        if array.dtype.kind not in "biuf":  # text beside numbers: each cell keeps its own type
+            array = np.asarray(rows, dtype=object)
+    except ValueError:
+        raise InvalidInput("the rows are not all of the same length") from None
+    if array.ndim != 2:
+        raise InvalidInput(
+            f"rows have two dimensions; these have {array.ndim}", hint="for one row: [[...]], or a frame of one row"
+        )
+    if wanted is None:
+        return _counted(estimator, array)
+    if array.shape[1] != len(wanted):
+        raise InvalidInput(
+            f"the rows have {array.shape[1]} columns, the model takes {len(wanted)}",
+            hint=f"in this order: {_few(wanted)}",
+        )
+    import pandas as pd
+
+    return pd.DataFrame(array, columns=wanted).infer_objects()
+
+
+def _pandas(frame: Any) -> Any:
+    """Return a pandas frame of a pandas or polars one."""
+    if type(frame).__module__.partition(".")[0] != "polars":
+        return frame
+    import pandas as pd
+
+    return pd.DataFrame(frame.to_dict(as_series=False))
+
+
+def _counted(estimator: Any, array: Any) -> Any:
+    """Return the array unless the estimator says that it takes another number of columns."""
+    count = getattr(estimator, "n_features_in_", None)
+    if count is not None and array.shape[1] != count:
+        raise InvalidInput(f"the rows have {array.shape[1]} columns, the model takes {count} without names")
+    return array
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
 
 def _scan(admitted: Admitted) -> None:

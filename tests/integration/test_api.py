@@ -94,3 +94,41 @@ def test_stages_from_python(python: Any, life: Life, tmp_path: Path) -> None:
     assert body["admitted"] is False
     assert place.custody("run", "list").body["runs"][-1]["model"] == body["model"]
     place.sound()
+
+
+FORMS = """
+import json, custody, pandas as pd, polars as pl
+from custody.errors import CustodyError
+frame = pd.read_csv("live/2026-02.csv").head(20)
+with custody.load(environment="production", actor="otto") as model:
+    names = list(model.predict_proba(frame) is not None and model._estimator.feature_names_in_)
+    rows = frame[names].astype(float)
+    whole = model.predict_proba(rows)
+    same = [model.predict_proba(each) for each in (rows.to_numpy(), rows.to_numpy().tolist(), pl.DataFrame(
+        {name: rows[name].to_list() for name in names}))]
+    labels = model.predict(frame)
+try:
+    model.predict_proba(rows)
+except CustodyError as error:
+    refused = [type(error).__name__, str(error)]
+print(json.dumps({
+    "same": all(abs(each - whole).max() < 1e-12 for each in same),
+    "labels": [bool(label) for label in labels] == [bool(p >= 0.5) for p in whole[:, 1]],
+    "refused": refused,
+}))
+"""
+
+
+def test_a_served_model_takes_rows_as_they_come_and_none_after_it_was_closed(
+    python: Any, life: Life, tmp_path: Path
+) -> None:
+    place = life("released", tmp_path)
+    said = python(place, FORMS)
+    assert said.code == 0, said.err
+    body = json.loads(said.out)
+    assert body["same"]
+    assert body["labels"]
+    assert body["refused"][0] == "OutOfOrder"
+    assert "(next: custody.load it again)" in body["refused"][1]
+    segments = place.custody("watch", "log").body["segments"]
+    assert [(segment["count"], segment["status"]) for segment in segments] == [(120, "sealed")]

@@ -26,7 +26,9 @@ def test_every_error_has_its_documented_codes() -> None:
 @pytest.mark.parametrize("error", CLASSES)
 def test_an_error_says_what_happened_and_what_to_do(error: type[CustodyError]) -> None:
     raised = error("the disk is full", hint="free some space")
-    assert str(raised) == raised.message == "the disk is full"
+    assert raised.message == "the disk is full"
+    assert str(raised) == "the disk is full (next: free some space)"
+    assert str(error("x")) == "x"
     assert raised.hint == "free some space"
     assert error("x").hint == ""
     assert error.__name__ in (errors.__doc__ or "")
