@@ -1,7 +1,7 @@
 """Check a Custody bundle without Custody: `python -m custody_verify bundle BUNDLE --trust TRUST.json`.
 
-Exit codes: 0 everything is confirmed and the verdict is GO; 1 it is NO-GO; 2 bad usage or unreadable;
-3 unknown: no trust root, no decision, or inconclusive; 4 refused: something is not what it claims to be.
+Exit codes: 0 all is confirmed and the verdict is GO; 1 NO-GO, or with --require-today a GO that no longer holds;
+2 bad usage or unreadable; 3 unknown: no trust root, no decision, or inconclusive; 4 refused: it is not what it claims.
 """
 
 import argparse
@@ -28,19 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = _verify(asked)
     except (Refused, Unreadable) as error:
         report = {"answer": type(error).__name__.upper(), "reasons": [str(error)]}
-    report["exit"] = EXITS[report["answer"]]
+    fallen = asked.require_today and report["answer"] == "GO" and report["today"]
+    report["exit"] = EXITS["NO-GO" if fallen else report["answer"]]
     _print(report, as_json=asked.json)
     return int(report["exit"])
 
 
 def _parser() -> argparse.ArgumentParser:
-    usage = "custody-verify [bundle] BUNDLE --trust TRUST.json [--model DIGEST] [--seen SIZE:ROOT] [--at TIME] [--json]"
+    usage = "custody-verify [bundle] BUNDLE --trust TRUST.json [options]"
     parser = argparse.ArgumentParser(usage=usage, description="Check a Custody bundle without Custody.")
     parser.add_argument("words", nargs="+", metavar="[bundle] BUNDLE", help="the file to check")
     parser.add_argument("--trust", type=Path, help="the trust root, obtained by another way than the bundle")
     parser.add_argument("--model", default="", help="first digits of a model's sha256 (default: the newest decided)")
     parser.add_argument("--seen", default="", metavar="SIZE:ROOT", help="a checkpoint you saw before")
     parser.add_argument("--at", default="", help="the moment to judge today's standing by (default: now)")
+    parser.add_argument("--require-today", action="store_true", help="exit with 1 for a GO that no longer holds")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     return parser
 
@@ -62,9 +64,8 @@ def _verify(asked: argparse.Namespace) -> dict[str, Any]:
     judged, models, notes = audit(history, people, at)  # (6) to (8)
     size = len(history.entries)
     report = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "at": at, "notes": notes}
-    report["decisions"] = [
-        {name: getattr(one, name) for name in ("size", "model", "verdict", "outcome")} for one in judged
-    ]
+    shown = ("size", "model", "verdict", "outcome")
+    report["decisions"] = [{name: getattr(one, name) for name in shown} for one in judged]
     report |= {"freshness": _freshness(history, asked.seen), "models": [_model(model) for model in models]}
     return _answer([model for model in models if model.judgement.model.startswith(asked.model)], asked.model) | report
 
@@ -73,9 +74,10 @@ def _answer(models: list[Model], wanted: str) -> dict[str, Any]:
     if not models or (wanted and len(models) > 1):
         what = f"{wanted} names {len(models)} of the models decided on" if wanted else "no decision is on record"
         return {"answer": "UNKNOWN", "reasons": [what]}
-    judgement = models[-1].judgement
+    decision, judgement, today = models[-1]
     reasons = [f"{ruling.id} {ruling.status}: {ruling.reason}" for ruling in judgement.rulings]
-    return {"answer": judgement.verdict, "model": judgement.model, "reasons": reasons}
+    found = {"answer": judgement.verdict, "model": judgement.model, "reasons": reasons}
+    return {**found, "decided_in": decision.index, "today": today}
 
 
 def _model(model: Model) -> dict[str, Any]:
@@ -108,7 +110,10 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report, indent=2, sort_keys=True))
         return
-    lines = [f"{report['answer']}  {report.get('model', '')}".rstrip()]
+    where = f" (decided in entry {report['decided_in']})  {report['model']}" if "model" in report else ""
+    lines = [report["answer"] + where]
+    if report.get("today") or report["answer"] == "GO":
+        lines.append("TODAY: NOT MET, " + report["today"][0] if report["today"] else "TODAY: nothing stands against it")
     lines += [f"  {reason}" for reason in report["reasons"]]
     if "entries" in report:
         count = len(report["decisions"])
@@ -116,10 +121,9 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
         lines.append(f"  origin {report['origin']}, root {report['root']}")
         lines.append(f"  {report['freshness']}")
         for model in report["models"]:
-            lines.append(
-                f"  model {model['model'][:12]}: {model['verdict']}, {model['assurance']}, entry {model['decided_in']}"
-            )
-            standing = model["standing"] or ["nothing stands against it"]
+            verdict, entry = f"{model['verdict']}, {model['assurance']}", model["decided_in"]
+            lines.append(f"  model {model['model'][:12]}: {verdict}, decided in entry {entry}")
+            standing = model["standing"] or ["nothing stands against it today"] * (model["verdict"] == "GO")
             lines += [f"    at {report['at']}: {sentence}" for sentence in standing]
         lines += [f"  note: {note}" for note in report["notes"]]
     for line in lines:

@@ -11,7 +11,7 @@ from custody_verify import vocabulary as say
 from custody_verify.criteria import INCONCLUSIVE, NOT_MET, UNKNOWN, WAIVED, Ruling
 from custody_verify.ledger import Entry, History, Past, Person
 from custody_verify.rules import Judgement, decide, read_time
-from custody_verify.strict import Refused
+from custody_verify.strict import Refused, canonical
 
 _AGAINST = (NOT_MET, UNKNOWN, INCONCLUSIVE)
 
@@ -30,7 +30,7 @@ def audit(history: History, people: list[Person], at: str) -> tuple[list[Judgeme
     for entry in history.entries:
         try:
             if entry.kind == say.DECISION:
-                decisions[entry.digest] = entry, _recompute(history, entry)
+                decisions[entry.digest] = entry, _recompute(history, entry, at)
             elif entry.kind == say.ADMISSION:
                 _follow_admission(entry, decisions)
             elif entry.kind == say.DEPLOYMENT:
@@ -49,11 +49,13 @@ def audit(history: History, people: list[Person], at: str) -> tuple[list[Judgeme
     return [judgement for _, judgement in decisions.values()], list(models.values()), notes
 
 
-def _recompute(history: History, entry: Entry) -> Judgement:
+def _recompute(history: History, entry: Entry, at: str) -> Judgement:
     """(6) The same record must give the same verdict, rulings and outcome."""
-    said = entry.said
+    said, made = entry.said, read_time(entry.said["at"])
     if said["size"] != entry.index:
         raise Refused("was not made from all that was on record before it")
+    if made and made > datetime.fromisoformat(at):
+        raise Refused(f"is dated {said['at'][:40]}, later than {at}")
     judgement = decide(Past(history, said["size"]), entry.about, said["use_case"], said["at"])
     if said["verdict"] != judgement.verdict:
         reasons = "; ".join(f"{ruling.id}: {ruling.reason}" for ruling in _against(judgement)[:3]) or "all is met"
@@ -95,7 +97,7 @@ def _standing(past: Past, decision: Entry, judgement: Judgement, at: str) -> lis
         found.append(f"the decision expired at {judgement.expires}")
     today = _against(decide(past, decision.about, decision.said["use_case"], at))
     asked = [ruling for ruling in today if judgement.verdict == "GO" or ruling.id == "process.standing"]
-    return found + [f"{ruling.id} is {ruling.status}: {ruling.reason}" for ruling in asked]
+    return found + [f"{ruling.reason} ({ruling.id} is {ruling.status})" for ruling in asked]
 
 
 def _notes(past: Past, people: list[Person], models: dict[str, Model]) -> list[str]:
@@ -109,11 +111,10 @@ def _notes(past: Past, people: list[Person], models: dict[str, Model]) -> list[s
         if seal is None:
             continue
         policy = seal.said["policy"]
-        asked = [
-            f"{key} {str(policy.get(key))[:80]}"
-            for key in ("approvals", "isolation", "trust", "never_waive", "max_waivers")
-        ]
-        notes.append(f"{name}: sealed policy: {', '.join(asked)}")
+        wall = "isolation required" if policy.get("isolation") else "isolation not required"
+        keys = ("approvals", "trust", "never_waive", "max_waivers")
+        asked = [f"{key} {canonical(policy.get(key)).decode()[:80]}" for key in keys]
+        notes.append(f"{name}: sealed policy: {', '.join([wall, *asked])}")
     names: dict[str, list[str]] = {}
     for person in people:
         names.setdefault(person.person, []).append(person.name)

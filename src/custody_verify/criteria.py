@@ -1,8 +1,8 @@
 """Step 6, first half: what the sealed criteria ask, and whether the results on record answer it.
 
 Silence denies; every result counts and the worst one rules; a bound is compared with the whole interval;
-a result about the model counts only by a validator, after training, with the sealed evaluator, on the sealed
-held-out set, under this seal.
+a result about the model counts only by a validator, after training, with the sealed evaluator, under this seal, on
+the sealed held-out set, opened for it on record, and behind a wall where the policy asks for one.
 """
 
 import itertools
@@ -94,8 +94,7 @@ def judge(
     """Judge one criterion by every result about every subject."""
     judged: list[tuple[str, int, str]] = []
     for subject in subjects:
-        silence = f"no evidence of {criterion.asks}"
-        counted = False
+        silence, counted = f"no evidence of {criterion.asks}", False
         for entry in past.about(subject, say.RESULT):
             if entry.said["check"] != criterion.check or entry.said["stage"] == "runtime":
                 continue
@@ -160,8 +159,10 @@ def _compare(criterion: Criterion, answer: dict[str, Any]) -> tuple[str, str]:
         return UNKNOWN, "has an interval without its own estimate"
     floor = -math.inf if criterion.low is None else criterion.low
     ceiling = math.inf if criterion.high is None else criterion.high
-    text = f"is {value:.4g} ({low:.4g} to {high:.4g}), asked {floor:g} to {ceiling:g}"
-    if floor == -math.inf and ceiling == math.inf:
+    bounds = ((">=", criterion.low), ("<=", criterion.high))
+    asked = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+    text = f"is {value:.4g} ({low:.4g} to {high:.4g}), asked {asked}"
+    if not asked:
         return UNKNOWN, "has no bound"
     if floor <= low and high <= ceiling:
         return MET, text

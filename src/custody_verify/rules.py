@@ -276,9 +276,8 @@ def _data(case: Case, chain: Chain) -> Found:
     trusted, past = case.policy.get("trust"), case.past
     exam = _contents(past, str(case.seal.said["held_out"].get("sha256")))
     held_out = [_contents(past, e.about) for e in past.of_kind(say.DATASET) if e.said["purpose"] == "held_out"]
-    declared = {
-        str(item.get("sha256")): item.get("record") for item in chain.start.said["inputs"] if isinstance(item, dict)
-    }
+    objects = [item for item in chain.start.said["inputs"] if isinstance(item, dict)]
+    declared = {str(item.get("sha256")): item.get("record") for item in objects}
     if not chain.inputs:
         return UNKNOWN, entries, "the run declared no data"
     for name, sha256 in chain.inputs:

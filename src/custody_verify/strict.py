@@ -11,8 +11,7 @@ import json
 import math
 from typing import Any
 
-MAX_DEPTH = 64
-MAX_INTEGER = 2**53
+MAX_DEPTH, MAX_INTEGER = 64, 2**53
 
 
 class Refused(Exception):

@@ -24,6 +24,7 @@ auditor operator custodian"""
 ROLES = frozenset(_ROLES.split())
 
 _TYPES = {"s": str, "l": list, "d": dict, "b": bool, "n": str | None}
+_STARTED = "run/use_case/seal/out:s checkpoint/code/parameters/environment/isolation:d"
 _DECIDERS = "validator approver compliance_officer custodian"
 # Each kind: the roles that may say it, and its fields as names:type with s text, i whole number, l list,
 # d object, b true or false, n text or null. Every kind but the provenance also has the text `at`.
@@ -35,10 +36,7 @@ _LANGUAGE = {
     DATASET: ("data_engineer", "name/purpose/source/owner/licence/trust:s files/blocks/schema:l rows:i columns:d"),
     RESULT: ("data_engineer validator operator", "check/stage/evaluator:s measures/findings:l details/inputs:d"),
     SEAL: ("data_scientist", "use_case/criteria_sha256/evaluator:s criteria/policy/held_out:d"),
-    START: (
-        "ml_engineer",
-        "run/use_case/seal/out:s checkpoint/code/parameters/environment/isolation:d seed:i command/inputs:l",
-    ),
+    START: ("ml_engineer", f"{_STARTED} seed:i command/inputs:l"),
     ABORT: ("ml_engineer", "run/start/reason:s exit_code:i"),
     FINISH: ("ml_engineer", "buildDefinition/runDetails:d"),
     REPRODUCTION: ("validator ml_engineer", "run/verdict/cause:s isolation:d"),
