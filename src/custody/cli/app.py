@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.errors import CustodyError, Unavailable
+from custody.errors import CustodyError, NotPermitted, Unavailable
 
 if TYPE_CHECKING:
     from custody.wiring import Custody
@@ -100,12 +100,47 @@ def face(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(app, *args, **options)
         except CustodyError as error:
+            if isinstance(error, NotPermitted):
+                _name_who_may(app, error)
             if as_json:
                 click.echo(json.dumps(_as_json(error), indent=2))
                 raise click.exceptions.Exit(error.exit_code) from None
             raise
 
     return wrapped
+
+
+def show_options_of(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter, title: str) -> None:
+    """Write the options of a command into another one's help."""
+    rows = [row for param in command.get_params(ctx) if (row := param.get_help_record(ctx)) and "--help" not in row[0]]
+    with formatter.section(f"Options of {title}"):
+        formatter.write_dl(rows)
+
+
+def _name_who_may(app: App, error: NotPermitted) -> None:
+    """Say in a denial's hint who may do what was refused, where anybody may."""
+    from custody.core import predicates as kinds
+    from custody.core.access import Action, parts_of, separation, who_can
+
+    try:
+        record = app.custody.desk.read()
+        denials = record.of_kind(kinds.DENIAL)
+        if not denials or denials[-1].predicate["reason"] != error.message:
+            return
+        action, model = Action(denials[-1].predicate["action"]), denials[-1].subject
+        parts = parts_of(record, model.sha256)
+        able = [actor for actor, _ in who_can(list(app.custody.desk.actors().actors.values()), action)]
+    except (CustodyError, ValueError):  # the refusal itself is what matters
+        return
+    may = sorted(
+        actor.name
+        for actor in able
+        if actor.name not in ("custodian", denials[-1].predicate["actor"]) and separation(actor, action, parts).allowed
+    )
+    if may:
+        error.hint = f"{' or '.join(may)} may: --as {may[0]}; the refusal is on record"
+    else:
+        error.hint = "nobody on record may; enrol somebody: custody init person NAME --role ROLE"
 
 
 _HOSTILE = re.compile(r"\x1b(?!\[[0-9;]{0,16}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

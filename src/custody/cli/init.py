@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from custody.cli.app import App, face
+from custody.cli.app import App, face, show_options_of
 from custody.core.actor import Role
 
 ROLES = [str(role) for role in Role if role is not Role.CUSTODIAN]
@@ -24,6 +24,11 @@ class _Init(click.Group):
             return "use-case", self.commands["use-case"], args
         return super().resolve_command(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of `init USE_CASE` as well: that is what most people come for."""
+        show_options_of(self.commands["use-case"], ctx, formatter, "init USE_CASE")
+        super().format_options(ctx, formatter)
+
 
 @click.group(cls=_Init, no_args_is_help=True)
 def init() -> None:
@@ -33,6 +38,7 @@ def init() -> None:
     custody init card-fraud --solo          one person, every role; every report says so
     custody init card-fraud                 you are the owner and enrol the others
     custody init person dana --role data_scientist
+    custody init revoke dana                from now on their key signs nothing that counts
     """
 
 
@@ -81,6 +87,23 @@ def person(app: App, name: str, roles: tuple[str, ...], key: Path | None) -> Non
     """Enrol NAME with one or more roles, or change the roles of someone enrolled."""
     from custody.wiring import add_person
 
+    known = app.custody.desk.actors().actors.get(name)
     said = add_person(app.custody, app.actor, name, roles, key)
-    body = {"name": name, "roles": sorted(roles), "keyid": said.predicate["keyid"], "entry": said.index}
-    app.show(body, [f"{name} is enrolled as {', '.join(sorted(roles))} (entry {said.index})."])
+    was = sorted(str(role) for role in known.roles) if known else []
+    now = ", ".join(sorted(roles))
+    body = {"name": name, "roles": sorted(roles), "was": was, "keyid": said.predicate["keyid"], "entry": said.index}
+    line = f"{name} was {', '.join(was)}, now {now}" if known else f"{name} is enrolled as {now}"
+    app.show(body, [f"{line} (entry {said.index})."])
+
+
+@init.command()
+@click.argument("name")
+@face
+def revoke(app: App, name: str) -> None:
+    """Take NAME off the list: from now on their key signs nothing that counts. What they said stays."""
+    from custody.desk import revoke as take_off
+
+    said = take_off(app.custody.desk, app.actor, name)
+    body = {"name": name, "keyid": said.predicate["keyid"], "entry": said.index}
+    again = f"custody init person {name} --role ROLE enrols them again"
+    app.show(body, [f"{name} is revoked (entry {said.index}).", f"  {again}"])

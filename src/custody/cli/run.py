@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, face, safe, word
+from custody.cli.app import App, face, safe, show_options_of, word
 from custody.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ class _Run(click.Group):
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
             args = ["start", *args]
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of `run -- COMMAND` as well: that is what most people come for."""
+        show_options_of(self.commands["start"], ctx, formatter, "run [OPTIONS] -- COMMAND")
+        super().format_options(ctx, formatter)
 
 
 @click.group(cls=_Run, no_args_is_help=True)
