@@ -16,7 +16,7 @@ from custody.core.access import WRITES, Action
 from custody.core.actor import Role
 from custody.core.statement import Statement
 from custody.core.subject import Subject
-from custody.desk import Desk, begin, enrol, read_actor
+from custody.desk import Desk, begin, enrol, read_actor, revoke
 from custody.errors import CustodyError, InvalidInput, NotPermitted, Tampered
 from custody.ledger.log import Log
 from custody.seal.envelope import Envelope, seal
@@ -196,6 +196,36 @@ def test_overtaken_in_the_last_moment_means_one_more_turn(office: Office, monkey
     assert found.index == office.count() - 1
 
 
+def test_revoked_in_the_last_moment_means_nothing_is_appended(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.hire("ann", Role.APPROVER)
+    pen, other = office.desk.permit("ann", Action.APPROVE), office.open("another")
+    append, turns = Log.append, []
+
+    def overtaken(log: Log, envelopes: Any, after: int | None = None) -> Any:
+        if log is office.desk.log and not turns:
+            turns.append(1)
+            revoke(other, "olga", "ann")
+        return append(log, envelopes, after)
+
+    monkeypatch.setattr(Log, "append", overtaken)
+    with pytest.raises(NotPermitted, match="nothing was recorded"):
+        pen.write(MODEL, kinds.APPROVAL, APPROVAL)
+    assert turns
+    assert office.open("third").read().of_kind(kinds.APPROVAL) == []
+
+
+def test_what_was_appended_is_read_back_and_compared(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.hire("ann", Role.APPROVER)
+    append = Log.append
+
+    def elsewhere(log: Log, envelopes: Any, after: int | None = None) -> Any:
+        return append(log, envelopes, after)[0] - 1, ""
+
+    monkeypatch.setattr(Log, "append", elsewhere)
+    with pytest.raises(Tampered, match="not what was written"):
+        office.desk.permit("ann", Action.APPROVE).write(MODEL, kinds.APPROVAL, APPROVAL)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"roles": ["wizard"]}, {"roles": [["approver"]]}, {"status": "asleep"}, {"keyid": "00"}, {"key": "no key"}],
@@ -226,6 +256,10 @@ def test_roles_can_be_changed_and_keys_replaced(office: Office) -> None:
     office.hire("ann", Role.APPROVER)
     assert office.desk.actor("ann").roles == {Role.APPROVER}
     old = office.keys.pop("ann")
+    with pytest.raises(NotPermitted, match="another key"):
+        office.hire("ann", Role.APPROVER)
+    office.keys.pop("ann")
+    revoke(office.desk, "olga", "ann")
     office.hire("ann", Role.APPROVER)
     assert office.desk.actor("ann").keyid != old.keyid
     office.forge(kinds.APPROVAL, APPROVAL, old)
@@ -296,8 +330,46 @@ def test_a_revoked_key_counts_for_nothing(office: Office) -> None:
     pen = office.desk.permit("olga", Action.ENROL)
     pen.write(Subject("actor:ann", "ab" * 32), kinds.ENROLMENT, office.enrolment("ann", status="revoked"))
     assert office.desk.read().of_kind(kinds.APPROVAL)  # what was said before still stands
-    office.forge(kinds.APPROVAL, APPROVAL, office.keys["ann"])
+    office.forge(kinds.APPROVAL, {**APPROVAL, "reason": "once more"}, office.keys["ann"])
     spoiled(office, "not on record")
+
+
+def test_nobody_repeats_what_somebody_said_before(office: Office) -> None:
+    office.hire("ann", Role.APPROVER)
+    said = office.desk.permit("ann", Action.APPROVE).write(MODEL, kinds.APPROVAL, APPROVAL)
+    again = office.desk.permit("ann", Action.APPROVE).write(MODEL, kinds.APPROVAL, APPROVAL)
+    assert again.index == said.index + 1  # saying it again is another statement
+    office.log("forger").append([envelope for _, envelope in office.desk.reading.rows[said.index : said.index + 1]])
+    spoiled(office, "word for word")
+
+
+def test_a_revoked_person_signs_nothing_and_can_come_back_with_another_key(office: Office) -> None:
+    office.hire("ann", Role.APPROVER)
+    revoke(office.desk, "olga", "ann")
+    with pytest.raises(NotPermitted, match="not enrolled"):
+        office.desk.permit("ann", Action.APPROVE)
+    office.keys.pop("ann")
+    office.hire("ann", Role.APPROVER)
+    office.desk.permit("ann", Action.APPROVE)
+
+
+@pytest.mark.parametrize("name", ["olga", "custodian"])
+def test_who_holds_the_ledger_together_is_not_revoked(office: Office, name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be revoked"):
+        revoke(office.desk, "olga", name)
+    office.hire("ann", Role.APPROVER)
+    with pytest.raises(NotPermitted):
+        revoke(office.desk, "ann", name)
+
+
+@pytest.mark.parametrize("person", ["Ann Smith", "ann-smith", "ANN.SMITH", "\uff41nn smith"])
+def test_one_person_is_not_enrolled_in_two_spellings(office: Office, person: str) -> None:
+    office.hire("ann", Role.ML_ENGINEER, person="ann smith")
+    with pytest.raises(NotPermitted, match="reads like"):
+        office.hire("ann-2", Role.APPROVER, person=person)
+    office.keys.pop("ann-2")
+    office.hire("ann-2", Role.APPROVER, person="ann smith")  # the same person under a second name is known as such
+    office.hire("ann-3", Role.APPROVER, person="ann smythe")
 
 
 def test_a_second_name_for_a_key_counts_for_nothing(office: Office) -> None:
@@ -332,7 +404,9 @@ def test_an_owner_signed_in_by_another_key_is_refused(tmp_path: Path) -> None:
     key, other, log_key = PersonKey.generate(), PersonKey.generate(), LogKey.generate()
     said = {"name": "o", "person": "o", "roles": ["owner"], "key": key.public, "keyid": key.keyid}
     statement = Statement(MODEL, kinds.ENROLMENT, {**said, "status": "active", "at": AT})
-    for number, forged in enumerate((seal(statement, other), Envelope(statement.to_bytes(), key.keyid, b"x"))):
+    renamed = Envelope(statement.to_bytes(), other.keyid, seal(statement, key).signature)
+    unsigned = Envelope(statement.to_bytes(), key.keyid, b"x")
+    for number, forged in enumerate((seal(statement, other), renamed, unsigned)):
         store = SqliteStore(tmp_path / f"{number}.db", create=True)
         log = Log(store, FileMemory(tmp_path / str(number)), "log", log_key.public, log_key)
         log.append([forged])
@@ -370,6 +444,20 @@ def test_more_roles_do_not_let_one_person_play_two_parts(lived: Any, who: str, r
     assert lived.record.entries[-1].kind == kinds.DENIAL
     lived.desk.permit(who, action, Subject("another model", "cd" * 32))
     add_person(lived.custody, "olga", who, before)
+
+
+def test_in_solo_mode_the_trainer_may_approve(tmp_path: Path) -> None:
+    from custody.testing import Life
+    from custody.wiring import add_person
+
+    life = Life(tmp_path, solo=True)
+    life.enrol_all()
+    life.decide_source()
+    life.register_data()
+    life.train(life.seal())
+    add_person(life.custody, "olga", "mel", ["ml_engineer", "approver"])
+    life.approve("mel")
+    life.desk.permit("mel", Action.APPROVE, life.model)
 
 
 def test_in_solo_mode_one_person_plays_every_part(tmp_path: Path) -> None:
@@ -437,7 +525,9 @@ def test_no_signature_of_a_life_can_be_edited(lived: Any, tmp_path: Path) -> Non
     for index, envelope in rows:
         store = SqliteStore(tmp_path / f"{index}.db", create=True)
         log = Log(store, FileMemory(tmp_path / str(index)), config.origin, key.public, key)
-        broken = Envelope(envelope.payload, envelope.keyid, envelope.signature[:-1] + b"\0")
+        broken = Envelope(
+            envelope.payload, envelope.keyid, envelope.signature[:-1] + bytes([envelope.signature[-1] ^ 1])
+        )
         log.append([*(one for _, one in rows[:index]), broken, *(one for _, one in rows[index + 1 :])])
         with pytest.raises(Tampered, match=f"entry {index} does not count"):
             Desk(log, config.owner_key, lived.custody._signer).read()

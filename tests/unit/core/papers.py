@@ -73,6 +73,10 @@ class Papers:
         indexes = {entry.index for entry in (chosen[-1:] if last else chosen)}
         return self.with_entries([_changed(e, change) if e.index in indexes else e for e in self.entries])
 
+    def policy(self, **fields: Any) -> Papers:
+        """Let the owner's policy, and so the sealed one, say something else."""
+        return self.edit(kinds.SEAL, into("policy", **fields)).edit(kinds.USE_CASE, into("policy", **fields))
+
     def signed(self, kind: str, *, person: str = "", roles: Sequence[str] | None = None) -> Papers:
         """Let somebody else have signed the entries of a kind."""
         return self.with_entries([_by(e, person, roles) if e.kind == kind else e for e in self.entries])

@@ -1,12 +1,30 @@
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from custody.core import predicates as kinds
-from custody.core.access import CONFLICTS, GRANTS, WRITES, Action, decide, may_write, separation, who_can
+from custody.core.access import CONFLICTS, GRANTS, WRITES, Action, decide, may_write, parts_of, separation, who_can
 from custody.core.actor import Actor, Role
+
+
+def _beside(name: str) -> ModuleType:
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"core_{name}", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+honest = _beside("papers").honest
 
 TABLE = {
     "actor.enrol": "owner",
@@ -17,10 +35,10 @@ TABLE = {
     "gate.seal": "data_scientist",
     "gate.approve": "approver compliance_officer",
     "gate.waive": "approver",
-    "gate.decide": "approver compliance_officer custodian ml_engineer validator",
+    "gate.decide": "approver compliance_officer custodian validator",
     "run.start": "ml_engineer",
     "run.reproduce": "ml_engineer validator",
-    "artifact.scan": "ml_engineer validator",
+    "artifact.scan": "validator",
     "validation.run": "validator",
     "deployment.deploy": "operator",
     "deployment.load": "operator",
@@ -121,6 +139,21 @@ def test_the_conflicts_are_these() -> None:
 def test_a_second_name_does_not_help() -> None:
     second = Actor("ann-2", "ann", frozenset({Role.APPROVER}), "other", "other")
     assert not separation(second, Action.APPROVE, {"trainer": frozenset({"ann"})}).allowed
+
+
+def test_parts_are_read_from_the_record() -> None:
+    base = honest()
+    assert parts_of(base.record, base.model) == {
+        "author": frozenset({"dana"}),
+        "trainer": frozenset({"mel"}),
+        "validator": frozenset({"val"}),
+    }
+    assert parts_of(base.signed(kinds.TRAINING_FINISH, person="max").record, base.model)["trainer"] == {"mel", "max"}
+    assert parts_of(base.signed(kinds.TRAINING_START, person="max").record, base.model)["trainer"] == {"mel", "max"}
+    result = dict(base.of(kinds.CHECK_RESULT)[-1].predicate)
+    watched = base.add(kinds.CHECK_RESULT, {**result, "stage": "runtime"}, person="otto")
+    assert parts_of(watched.record, base.model)["validator"] == {"val"}
+    assert not any(parts_of(base.record, "ab" * 32).values())
 
 
 def test_has_tells_roles() -> None:

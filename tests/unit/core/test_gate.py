@@ -122,6 +122,11 @@ def test_not_met_is_worse_than_unknown_and_unknown_worse_than_inconclusive() -> 
         (into("inputs", held_out="ab" * 32), "another held-out set"),
         (lambda b: b["inputs"].pop("held_out"), "another held-out set"),
         (into("inputs", seal="ab" * 32), "another seal"),
+        (into("inputs", record="ab" * 32), "another held-out set"),
+        (into("inputs", opening="ab" * 32), "no opening"),
+        (lambda b: b["inputs"].pop("opening"), "no opening"),
+        (into("inputs", isolation="none"), "without a wall"),
+        (put(stage="data"), "stage of that check"),
         (put(stage="runtime"), "no evidence"),
         (put(check="performance.other"), "no evidence"),
         (lambda b: b["measures"].clear(), "does not answer"),
@@ -142,6 +147,34 @@ def test_a_result_by_somebody_else_than_a_validator_does_not_count() -> None:
     others = honest().signed(RESULT, roles=["data_engineer"])
     assert others.status("P1") is UNKNOWN
     assert others.status("D1") is MET  # data are measured by those who register them as well
+    operators = honest().signed(RESULT, roles=["operator"])
+    assert operators.status("D1") is UNKNOWN
+
+
+def test_who_made_the_model_does_not_measure_its_data() -> None:
+    for person in ("mel", "dana"):
+        made = honest().signed(RESULT, person=person)
+        assert made.status("D1") is UNKNOWN
+        assert made.policy(solo=True).status("D1") is MET
+
+
+def test_an_opening_is_of_this_set_for_this_model_by_this_person() -> None:
+    base = honest()
+    for change in (put(held_out="ab" * 32), put(model="ab" * 32), put(seal="ab" * 32)):
+        assert "for something else" in base.edit(kinds.OPENING, change).ruling("P1").reason
+    assert "somebody else's" in base.signed(kinds.OPENING, person="vic").ruling("P1").reason
+    opening = base.of(kinds.OPENING)[0]
+    late = base.without(opening.index).add(
+        kinds.OPENING, dict(opening.predicate), person="val", roles=["validator"], about=opening.subject.sha256
+    )
+    digest = late.of(kinds.OPENING)[0].digest
+    assert late.edit(RESULT, into("inputs", opening=digest), check=ACCURACY).status("P1") is UNKNOWN
+
+
+def test_where_the_policy_asks_for_no_wall_none_is_needed() -> None:
+    bare = honest().edit(RESULT, into("inputs", isolation="none"), check=ACCURACY)
+    assert bare.status("P1") is UNKNOWN
+    assert bare.policy(isolation=False).status("P1") is MET
 
 
 def test_a_result_older_than_the_model_does_not_count() -> None:
@@ -219,7 +252,7 @@ def test_a_sealed_criterion_that_names_no_question_is_refused(broken: dict[str, 
     }
     assert len(criteria_of({"criterion": [item]})) == 3
     with pytest.raises(ValueError):
-        criteria_of({"criterion": [{**item, **broken}]})
+        criteria_of({"criterion": [item, {**item, **broken}]})
 
 
 def test_an_empty_gate_allows_nothing() -> None:

@@ -34,7 +34,7 @@ POLICY = "policy"
 
 
 def policy(**fields: Any) -> Any:
-    return honest().edit(kinds.SEAL, into("policy", **fields))
+    return honest().policy(**fields)
 
 
 def test_an_honest_record_is_go_and_every_ruling_is_met() -> None:
@@ -68,10 +68,40 @@ def test_a_model_nobody_trained_is_unknown() -> None:
     assert decision.verdict is Verdict.INCONCLUSIVE
 
 
-def test_two_runs_cannot_have_made_the_same_bytes() -> None:
-    finish = honest().of(kinds.TRAINING_FINISH)[0]
-    twice = honest().add(kinds.TRAINING_FINISH, dict(finish.predicate), person="mel", roles=["ml_engineer"])
-    assert twice.status("process.chain") is NOT_MET
+def again(base: Any, *, seal: str = "", start: str = "") -> Any:
+    """Let a second run end in the same bytes, under the same seal or another."""
+    first, finish = base.of(kinds.TRAINING_START)[0], base.of(kinds.TRAINING_FINISH)[0]
+    said = {**first.predicate, **({"seal": seal} if seal else {})}
+    more = base.add(kinds.TRAINING_START, said, person="mel", about="ab" * 32, index=finish.index + 0.1)
+    started = start or more.of(kinds.TRAINING_START)[-1].digest
+    internal = {**finish.predicate["buildDefinition"]["internalParameters"], "start": started}
+    definition = {**finish.predicate["buildDefinition"], "internalParameters": internal}
+    body = {**finish.predicate, "buildDefinition": definition}
+    return more.add(kinds.TRAINING_FINISH, body, person="mel", roles=["ml_engineer"], index=finish.index + 0.2)
+
+
+def test_a_second_run_that_gives_the_same_bytes_is_fine_under_the_same_seal() -> None:
+    assert again(honest()).verdict is Verdict.GO
+    assert again(again(honest())).status("process.budget") is MET
+
+
+def test_bytes_that_were_made_under_another_seal_as_well_are_refused() -> None:
+    base = honest()
+    seal = base.of(kinds.SEAL)[0]
+    older = base.add(kinds.SEAL, dict(seal.predicate), person="dana", about=seal.subject.sha256, index=seal.index - 0.5)
+    other = older.of(kinds.SEAL)[0].digest
+    assert again(older, seal=other).status("process.chain") is NOT_MET
+    assert again(base, start="ab" * 32).status("process.chain") is NOT_MET
+
+
+def test_every_run_that_ended_in_these_bytes_is_looked_at() -> None:
+    twice = again(honest())
+    spoilt = twice.edit(kinds.TRAINING_FINISH, into("runDetails", compromised=["swapped"]), last=True)
+    assert spoilt.status("process.run") is NOT_MET
+    seeded = twice.edit(kinds.TRAINING_START, put(seed=1), last=True)
+    assert seeded.status("process.sealed_before_training") is NOT_MET
+    fed = twice.edit(kinds.TRAINING_START, put(inputs=[]), last=True)
+    assert fed.status("process.data") is UNKNOWN
 
 
 def test_a_finish_that_names_no_start_is_refused() -> None:
@@ -85,6 +115,16 @@ def test_a_finish_that_names_something_else_than_a_start_is_refused() -> None:
         kinds.TRAINING_FINISH, lambda b: b["buildDefinition"]["internalParameters"].update(start=seal)
     )
     assert wrong.status("process.chain") is NOT_MET
+
+
+def test_what_only_looks_like_a_start_is_none() -> None:
+    base = honest()
+    start, finish = base.of(kinds.TRAINING_START)[0], base.of(kinds.TRAINING_FINISH)[0]
+    said = dict(start.predicate)
+    posed = base.add(kinds.TRAINING_ABORT, said, person=start.person, about="ab" * 32, index=finish.index - 0.5)
+    digest = posed.of(kinds.TRAINING_ABORT)[0].digest
+    named = posed.edit(kinds.TRAINING_FINISH, lambda b: b["buildDefinition"]["internalParameters"].update(start=digest))
+    assert named.status("process.chain") is NOT_MET
 
 
 def test_a_start_cannot_come_after_its_finish() -> None:
@@ -243,6 +283,57 @@ def test_another_seed_is_refused() -> None:
     assert honest().edit(kinds.TRAINING_START, put(seed=1)).status("process.sealed_before_training") is NOT_MET
 
 
+# process.time and process.policy
+
+
+def test_a_decision_is_not_dated_before_what_it_covers() -> None:
+    assert honest().status("process.time") is MET
+    assert honest().later(-1).status("process.time") is UNKNOWN
+    ahead = honest().edit(kinds.APPROVAL, put(at=honest().days(1)), last=True)
+    assert ahead.status("process.time") is UNKNOWN
+
+
+@pytest.mark.parametrize("at", ["", "now", "2999-01-01", "2999-01-01T00:00:00"])
+def test_a_decision_of_no_moment_is_unknown(at: str) -> None:
+    from dataclasses import replace
+
+    assert replace(honest(), at=at).status("process.time") is UNKNOWN
+
+
+def test_the_sealed_policy_is_the_owners() -> None:
+    assert honest().status("process.policy") is MET
+    lax = honest().edit(kinds.SEAL, into("policy", approvals=1))
+    assert lax.status("process.policy") is NOT_MET
+    assert lax.verdict is Verdict.NO_GO
+    assert honest().policy(approvals=1).status("process.policy") is MET
+    assert honest().edit(kinds.SEAL, into("criteria", tier="low")).status("process.policy") is NOT_MET
+
+
+def test_the_policys_own_criteria_cannot_be_left_out() -> None:
+    for change in (
+        lambda b: b["criteria"]["criterion"].pop(),
+        lambda b: b["criteria"]["criterion"][-1].update(at_most=9.0),
+    ):
+        assert honest().edit(kinds.SEAL, change).status("process.policy") is NOT_MET
+
+
+def test_a_use_case_must_have_been_opened_before_the_seal() -> None:
+    base = honest()
+    opened = base.of(kinds.USE_CASE)[0]
+    none = base.drop(kinds.USE_CASE)
+    assert none.status("process.policy") is UNKNOWN
+    late = none.add(kinds.USE_CASE, dict(opened.predicate), person="olga", about=opened.subject.sha256)
+    assert late.status("process.policy") is UNKNOWN
+
+
+def test_the_seal_names_the_record_of_its_held_out_set() -> None:
+    base = honest()
+    training = base.of(kinds.DATASET)[0].digest
+    assert base.edit(kinds.SEAL, into("held_out", record=training)).status("process.policy") is NOT_MET
+    for record in ("", "ab" * 32, base.of(kinds.SOURCING)[0].digest):
+        assert base.edit(kinds.SEAL, into("held_out", record=record)).status("process.policy") is UNKNOWN
+
+
 # process.not_post_hoc and process.budget
 
 
@@ -323,6 +414,43 @@ def test_a_run_without_data_is_unknown() -> None:
     assert bare.verdict is not Verdict.GO
 
 
+def test_a_model_trained_on_its_own_exam_is_not_met() -> None:
+    base = honest()
+    train, held_out = (entry.predicate for entry in base.of(kinds.DATASET))
+    copied = base.edit(kinds.DATASET, lambda b: b.update(files=held_out["files"]))
+    assert copied.status("process.data") is NOT_MET
+    assert "exam" in copied.ruling("process.data").reason
+    assert train["files"] != held_out["files"]
+    renamed = base.edit(kinds.DATASET, put(purpose="held_out"))
+    assert renamed.status("process.data") is NOT_MET
+
+
+def test_an_exam_opened_under_another_name_is_opened() -> None:
+    base = honest()
+    held_out = base.of(kinds.DATASET)[1]
+    seal = base.of(kinds.SEAL)[0].index
+    copy = base.add(kinds.DATASET, dict(held_out.predicate), person="petra", about="cd" * 32, index=seal - 0.6)
+    assert copy.verdict is Verdict.GO
+    assert opening(copy, seal - 0.5, held_out="cd" * 32).status("process.not_post_hoc") is NOT_MET
+
+
+@pytest.mark.parametrize("record", ["", "ab" * 32, None])
+def test_data_registered_after_the_run_is_unknown(record: Any) -> None:
+    base = honest()
+    unnamed = base.edit(kinds.TRAINING_START, lambda b: b["inputs"][0].update(record=record))
+    assert unnamed.status("process.data") is UNKNOWN
+    train = base.of(kinds.DATASET)[0]
+    late = base.add(kinds.DATASET, dict(train.predicate), person="petra", about=train.subject.sha256)
+    digest = late.of(kinds.DATASET)[-1].digest
+    assert (
+        late.edit(kinds.TRAINING_START, lambda b: b["inputs"][0].update(record=digest)).status("process.data")
+        is UNKNOWN
+    )
+    other = base.of(kinds.DATASET)[1].digest
+    swapped = base.edit(kinds.TRAINING_START, lambda b: b["inputs"][0].update(record=other))
+    assert swapped.status("process.data") is UNKNOWN
+
+
 def test_data_nobody_registered_is_unknown() -> None:
     assert honest().drop(kinds.DATASET).status("process.data") is UNKNOWN
 
@@ -358,10 +486,10 @@ def test_a_maker_may_not_validate(person: str) -> None:
 
 def test_solo_mode_allows_it_and_says_so() -> None:
     alone = honest()
-    for kind in (kinds.SEAL, kinds.CHECK_RESULT, kinds.APPROVAL):
+    for kind in (kinds.SEAL, kinds.OPENING, kinds.CHECK_RESULT, kinds.APPROVAL):
         alone = alone.signed(kind, person="mel")
     assert alone.verdict is Verdict.NO_GO
-    solo = alone.edit(kinds.SEAL, into("policy", solo=True, approvals=1)).decide()
+    solo = alone.policy(solo=True, approvals=1).decide()
     assert solo.assurance == "solo"
     assert solo.verdict is Verdict.GO
 

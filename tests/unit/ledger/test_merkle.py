@@ -96,6 +96,17 @@ def test_sizes_that_make_no_sense_prove_nothing() -> None:
     assert not check_consistency(40, 40, [], ROOTS[1], root)
 
 
+def test_a_part_of_a_tree_does_not_pass_for_the_whole() -> None:
+    left, right, more = MANY[:3]
+    pair = node_hash(left, right)
+    assert check_inclusion(left, 0, 2, [right], pair)
+    assert not check_inclusion(left, 0, 4, [right], pair)  # the root of a subtree is not the root
+    assert not check_inclusion(right, 0, 1, [left], pair)  # nor does a leaf sit above its tree
+    assert not check_inclusion(left, 1, 1, [], left)
+    assert not check_consistency(2, 8, [more], pair, node_hash(pair, more))
+    assert not check_consistency(2, 3, [more, left], pair, node_hash(left, node_hash(pair, more)))
+
+
 @pytest.mark.parametrize("index", [-1, 40])
 def test_there_is_no_proof_of_a_leaf_that_is_not_there(index: int) -> None:
     with pytest.raises(ValueError, match="not in a tree"):

@@ -93,6 +93,12 @@ def test_data_that_a_run_read_without_declaring_it_taints_the_model(tmp_path: Pa
     assert [item.kind for item in descendants(life.record, digest("smuggled"))] == ["model"]
 
 
+def test_a_model_whose_finish_hides_its_data_still_descends_from_it(tmp_path: Path) -> None:
+    life, seal = prepared_life(tmp_path)
+    life.finish(life.start(seal), data=digest("something harmless"))
+    assert [item.kind for item in descendants(life.record, life.train_data)] == ["run", "model"]
+
+
 def test_a_model_used_as_data_has_descendants_too(life: Life) -> None:
     life.train_data = life.model.sha256
     newer = second(life)
@@ -202,3 +208,29 @@ def test_what_went_wrong_shows_at_its_stage(life: Life, spoil: Any, stage: str) 
     assert stands(life)[stage] == "met"
     spoil(life)
     assert stands(life)[stage] == "not_met"
+
+
+def test_after_a_refusal_the_next_step_is_another_model(tmp_path: Path) -> None:
+    from custody.testing import undecided_life
+
+    life = undecided_life(tmp_path, balanced_accuracy=(0.7, 0.68, 0.72))
+    found = status(life)
+    (step,) = [step for step in found.steps if step.action is Action.START_RUN]
+    assert "P1" in step.why
+    assert "attempt 2 of 3" in step.why
+    assert "gate.approve" not in steps(life)
+
+
+def test_an_open_decision_is_followed_by_a_look_at_what_is_open(tmp_path: Path) -> None:
+    from custody.testing import undecided_life
+
+    assert not any(step.startswith("run.") for step in steps(undecided_life(tmp_path)))
+
+
+def test_results_without_a_criterion_that_could_be_judged_are_not_met(tmp_path: Path) -> None:
+    life, seal = prepared_life(tmp_path)
+    life.finish(life.start(seal, seal=""))
+    pen = life.desk.permit("val", Action.VALIDATE)
+    result = Result([Measure("auc", 0.9, 0.8, 0.95, 9)])
+    write_result(pen, life.model, "performance.classification", Stage.VALIDATION, result, {})
+    assert stands(life)["validation"] == "unknown"

@@ -16,6 +16,20 @@ from custody.wiring import Custody
 Copy = Callable[[str], Life]
 
 
+def solo_life(folder: Path) -> Life:
+    """Live up to the approval in solo mode, where one is enough."""
+    life = Life(folder, solo=True)
+    life.enrol_all()
+    life.decide_source()
+    life.register_data()
+    life.check_data()
+    seal = life.seal()
+    life.train(seal)
+    life.validate(seal)
+    life.approve("ari")
+    return life
+
+
 @pytest.fixture(scope="session")
 def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Life]:
     """Live each kind of life once."""
@@ -26,6 +40,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Life]:
         "undecided": undecided_life(folder / "undecided"),
         "inaccurate": undecided_life(folder / "inaccurate", balanced_accuracy=(0.7, 0.68, 0.72)),
         "honest": honest_life(folder / "honest"),
+        "solo": solo_life(folder / "solo"),
         "refused": refused_life(folder / "refused"),
     }
 

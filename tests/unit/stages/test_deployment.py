@@ -91,12 +91,12 @@ def test_an_expired_admission_is_refused(life: Life) -> None:
 
 
 def admission(life: Life, **change: Any) -> dict[str, Any]:
-    said = life.record.of_kind(kinds.ADMISSION)[-1].predicate
+    said = life.record.of_kind(kinds.ADMISSION)[0].predicate
     return {**said, **change}
 
 
 def test_a_forged_admission_is_caught_though_its_signer_may_write_one(life: Life) -> None:
-    decision = life.record.of_kind(kinds.DECISION)[-1]
+    decision = life.record.of_kind(kinds.DECISION)[-1].digest
     for change in (
         {"decision": digest("none")},
         {"decision": life.record.of_kind(kinds.SEAL)[0].digest},
@@ -106,11 +106,15 @@ def test_a_forged_admission_is_caught_though_its_signer_may_write_one(life: Life
         life.forge("val", life.model, kinds.ADMISSION, admission(life, **change))
         with pytest.raises(Tampered):
             get(life)
-    life.forge("val", Subject("loans", digest("another model")), kinds.ADMISSION, admission(life))
+    life.forge("val", Subject("loans", digest("another model")), kinds.ADMISSION, admission(life, decision=decision))
     with pytest.raises(Tampered, match="no decision about this model"):
         get(life)
-    life.forge("val", life.model, kinds.ADMISSION, admission(life, decision=decision.digest, expires=decision.predicate["expires"]))  # fmt: skip # noqa: E501
-    get(life)
+
+
+def test_a_second_admission_by_the_same_decision_opens_the_same_model(life: Life) -> None:
+    again = admission(life, decision=life.record.of_kind(kinds.DECISION)[-1].digest)
+    life.forge("val", life.model, kinds.ADMISSION, {**again, "at": life.later(-0.001)})
+    assert get(life).subject == life.model
 
 
 @pytest.mark.parametrize(
@@ -137,6 +141,28 @@ def test_a_typed_verdict_is_recomputed(lived: Any, change: dict[str, Any]) -> No
         get(life)
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "match"),
+    [
+        ("honest", {"outcome": digest("x")}, "says GO; the record gives GO"),
+        ("refused", {"verdict": "GO"}, "says GO; the record gives NO-GO"),
+        ("refused", {}, "does not follow from its decision"),
+    ],
+)
+def test_each_word_of_a_decision_is_held_against_the_record(
+    lived: Any, name: str, change: dict[str, Any], match: str
+) -> None:
+    from custody.core.release import decide
+
+    life = lived(name)
+    decision = decide(life.record, life.model.sha256, "loans", life.desk.time())
+    index = life.forge("val", life.model, kinds.DECISION, {**decision.to_predicate(), **change})
+    body = {"use_case": "loans", "environment": "production", "expires": decision.expires}
+    life.forge("val", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
+    with pytest.raises(Tampered, match=match):
+        get(life)
+
+
 @pytest.mark.parametrize("at", ["", "now", "2026-01-01", "2026-01-01T00:00:00", "2999-01-01T00:00:00+00:00"])
 def test_a_decision_of_no_time_or_of_the_future_opens_nothing(life: Life, at: str) -> None:
     from custody.core.release import decide
@@ -144,46 +170,58 @@ def test_a_decision_of_no_time_or_of_the_future_opens_nothing(life: Life, at: st
     record = life.record
     decision = decide(record, life.model.sha256, "loans", at)
     said = {**decision.to_predicate(), "verdict": str(decision.verdict)}
-    index = life.forge("mel", life.model, kinds.DECISION, said)
+    index = life.forge("val", life.model, kinds.DECISION, said)
     body = {
         "use_case": "loans",
         "environment": "production",
         "decision": life.record.entries[index].digest,
         "expires": decision.expires,
     }
-    life.forge("mel", life.model, kinds.ADMISSION, body)
+    life.forge("val", life.model, kinds.ADMISSION, body)
     with pytest.raises(Tampered):
         get(life)
 
 
-@pytest.mark.parametrize("time", ["", "2999-01-01T00:00:00+00:00"])
-def test_timeless_risks_do_not_make_a_timeless_admission(life: Life, time: str) -> None:
+def test_a_decision_of_the_future_does_not_outlast_its_evidence(life: Life) -> None:
     from custody.core.release import decide
 
     life.risk("theft", "treated", "weights are encrypted at rest")
-    decision = decide(life.record, life.model.sha256, "loans", time)
-    assert str(decision.verdict) == "GO"  # the gate itself knows no clock
-    index = life.forge("mel", life.model, kinds.DECISION, decision.to_predicate())
+    decision = decide(life.record, life.model.sha256, "loans", "2999-01-01T00:00:00+00:00")
+    assert (str(decision.verdict), decision.expires[:4]) == ("GO", "3000")  # the gate itself knows no clock
+    index = life.forge("val", life.model, kinds.DECISION, decision.to_predicate())
     body = {"use_case": "loans", "environment": "production", "expires": decision.expires}
-    life.forge("mel", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
-    with pytest.raises(Tampered, match="does not say when"):
+    life.forge("val", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
+    with pytest.raises(Tampered, match="says a later time"):
+        get(life)
+
+
+def test_a_typed_go_over_a_part_of_the_record_is_caught(life: Life) -> None:
+    from custody.core.evidence import Record
+    from custody.core.release import decide
+
+    life.approve("cora", "reject", "a complaint came in")
+    whole = life.record
+    size = whole.size - 1  # leaves the rejection out
+    part = Record(whole.entries[:size], size, life.desk.reading.frontiers[size].root.hex(), whole.roots)
+    decision = decide(part, life.model.sha256, "loans", life.desk.time())
+    assert str(decision.verdict) == "GO"
+    index = life.forge("val", life.model, kinds.DECISION, decision.to_predicate())
+    body = {"use_case": "loans", "environment": "production", "expires": decision.expires}
+    life.forge("val", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
+    with pytest.raises(Tampered, match="what it was based on"):
         get(life)
 
 
 def test_one_person_alone_cannot_admit_to_production_past_the_stage(lived: Any) -> None:
     from custody.core.release import decide
 
-    life = lived("prepared")
-    seal = life.seal(policy={"solo": True, "approvals": 1})
-    life.train(seal)
-    life.validate(seal)
-    life.approve("ari")
+    life = lived("solo")
     decision = decide(life.record, life.model.sha256, "loans", life.desk.time())
     assert (str(decision.verdict), decision.assurance) == ("GO", "solo")
-    index = life.forge("mel", life.model, kinds.DECISION, decision.to_predicate())
+    index = life.forge("val", life.model, kinds.DECISION, decision.to_predicate())
     for environment in ("staging", "production"):
         body = {"use_case": "loans", "environment": environment, "expires": decision.expires}
-        life.forge("mel", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
+        life.forge("val", life.model, kinds.ADMISSION, {**body, "decision": life.record.entries[index].digest})
     assert get(life, "staging").files
     with pytest.raises(Tampered, match="one person alone"):
         get(life)
@@ -214,12 +252,20 @@ def test_a_retired_model_is_refused(life: Life) -> None:
         get(life)
 
 
-def test_a_later_refusal_overrides_an_admission(life: Life) -> None:
+def test_what_speaks_against_the_model_today_counts_without_a_new_decision(life: Life) -> None:
     life.approve("cora", "reject", "a complaint came in")
-    get(life)  # nobody has decided yet
+    with pytest.raises(NotPermitted, match="today the record gives NO-GO: process"):
+        get(life)
+
+
+def test_a_later_refusal_overrides_an_admission(life: Life) -> None:
+    incident, _ = open_incident(life.desk, "otto", "loans", "", "drift", "seen this month")
     life.decide()
+    close_incident(life.desk, "sam", incident, "trained again on this month's data")
     with pytest.raises(NotPermitted, match="later decision"):
         get(life)
+    life.decide()  # and a new GO admits again
+    assert get(life).subject == life.model
 
 
 def test_deploying_leaves_evidence_and_the_copies_it_made(life: Life, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from custody.core import predicates as kinds
 from custody.core.decision import Status, Verdict
 from custody.errors import InvalidInput, NotFound, NotPermitted, OutOfOrder
 from custody.stages.release import approve, decide, waive
+from custody.wiring import add_person
 
 WHY = {"reason": "for a short while", "control": "a person looks at each"}
 
@@ -41,11 +42,7 @@ def test_without_evidence_the_answer_is_inconclusive(lived: Any) -> None:
 
 
 def test_solo_goes_everywhere_but_to_production(lived: Any) -> None:
-    life = lived("prepared")
-    seal = life.seal(policy={"solo": True, "approvals": 1})
-    life.train(seal)
-    life.validate(seal)
-    life.approve("ari")
+    life = lived("solo")
     decision, _, admission = decide(life.desk, "val", "loans", environment="staging")
     assert (decision.verdict, decision.assurance) == (Verdict.GO, "solo")
     assert admission
@@ -74,6 +71,16 @@ def test_approval_and_rejection_go_on_record(lived: Any) -> None:
     assert (said.predicate["verdict"], said.subject) == ("reject", life.model)
     with pytest.raises(NotPermitted):
         approve(life.desk, "mel", "loans", "", reject=False, reason="")
+
+
+@pytest.mark.parametrize("who", ["mel", "dana", "val"])
+def test_one_more_role_does_not_let_the_involved_approve_or_waive(lived: Any, who: str) -> None:
+    life = lived("undecided")
+    add_person(life.custody, "olga", who, [*map(str, life.desk.actor(who).roles), "approver"])
+    with pytest.raises(NotPermitted, match="of this model and may not"):
+        approve(life.desk, who, "loans", "", reject=False, reason="")
+    with pytest.raises(NotPermitted, match="of this model and may not"):
+        waive(life.desk, who, "loans", "", "P1", days=10, **WHY)
 
 
 def test_a_waiver_keeps_to_the_sealed_policy(lived: Any) -> None:

@@ -81,6 +81,13 @@ def test_an_edited_log_is_tampering(life: Life, tmp_path: Path, edit: Any) -> No
         verify_log(life.record, tmp_path / "log")
 
 
+def test_lost_lines_are_counted(life: Life, tmp_path: Path) -> None:
+    path, _ = predicted(life, tmp_path / "log")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    with pytest.raises(Tampered, match=r"has 2 lines; entry .* sealed 3"):
+        verify_log(life.record, tmp_path / "log")
+
+
 def test_a_segment_that_is_gone_is_tampering(life: Life, tmp_path: Path) -> None:
     path, _ = predicted(life, tmp_path / "log")
     path.unlink()
@@ -112,7 +119,7 @@ def test_a_prediction_is_followed_back_to_its_data(life: Life, tmp_path: Path) -
     assert found["prediction"]["score"] == 0.5
     assert found["model"]["sha256"] == life.model.sha256
     assert found["run"]["id"] == "run1"
-    assert found["data"] == [{"name": "train", "sha256": life.train_data}]
+    assert found["data"] == [{"name": "train", "sha256": life.train_data, "record": life.registered(life.train_data)}]
     assert found["sealed_in"] == [life.record.size - 1]
     assert life.record.entries[found["criteria"]].kind == kinds.SEAL
 
