@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from custody.core import strictjson
@@ -68,6 +68,7 @@ def test_both_allow_the_same_depth(depth: int) -> None:
 
 
 @settings(max_examples=500)
+@example("AB==")
 @given(st.text("ABab01+/=-_ \n", max_size=12))
 def test_both_decode_the_same_base64(text: str) -> None:
     try:
