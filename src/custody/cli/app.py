@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.errors import CustodyError, NotPermitted, Unavailable
+from custody.errors import CustodyError, InvalidInput, NotPermitted, Unavailable
 
 if TYPE_CHECKING:
     from custody.wiring import Custody
@@ -149,6 +149,15 @@ _HOSTILE = re.compile(r"\x1b(?!\[[0-9;]{0,16}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f
 def safe(text: str) -> str:
     """Return text that cannot steer a terminal: names and messages may come from strangers."""
     return _HOSTILE.sub("\ufffd", text)
+
+
+def writable(path: Path) -> Path:
+    """Return a path a file can be written to; raises `InvalidInput` for a folder and below a missing one."""
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder", hint="name the file to write in it")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"there is no folder {path.parent}", hint="make it first, or name another place")
+    return path
 
 
 def counted(count: int, thing: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from custody.cli.app import App, face
+from custody.cli.app import App, counted, face, writable
 from custody.core import predicates as kinds
 
 
@@ -41,7 +41,8 @@ def verify(app: App) -> None:
             )
     fresh = desk.reading.fresh
     lines = [
-        f"{record.size} entries, every signature and hash checked; {len(decisions)} decisions recomputed, all agree.",
+        f"{record.size} entries, every signature and hash checked; "
+        f"{counted(len(decisions), 'decision')} recomputed, {'it agrees' if len(decisions) == 1 else 'all agree'}.",
         f"  root {record.root}",
         "  consistent with what this machine saw before"
         if fresh
@@ -60,7 +61,7 @@ def export_(app: App, output: Path) -> None:
 
     desk = app.custody.desk
     record = desk.read()
-    size = write_bundle(desk.reading, output)
+    size = write_bundle(desk.reading, writable(output))
     lines = [
         f"{output}: {record.size} entries, {size:,} bytes.",
         "  Give the trust root by another way: custody audit trust-root -o trust.json",
@@ -77,7 +78,7 @@ def trust_root(app: App, output: Path) -> None:
     from custody.ledger.bundle import write_trust_root
 
     config = app.custody.config
-    write_trust_root(output, config.origin, config.log_key, config.owner_key)
+    write_trust_root(writable(output), config.origin, config.log_key, config.owner_key)
     app.show({"trust_root": str(output), "origin": config.origin}, [f"{output}: trust root of {config.origin}"])
 
 
@@ -90,6 +91,7 @@ def report(app: App, model: str, output: Path) -> None:
     from custody.report.page import render_report
     from custody.stages.audit import passport
 
+    writable(output)
     page = render_report(passport(app.custody.desk, app.use_case, model))
     output.write_text(page, encoding="utf-8")
     app.show({"report": str(output)}, [f"{output} is written."])
@@ -106,6 +108,7 @@ def bom(app: App, model: str, output: Path) -> None:
     from custody.checks.artifact.dependencies import to_cyclonedx
     from custody.records.lineage import chain_of, find_model
 
+    writable(output)
     record = app.custody.desk.read()
     finish = find_model(record, app.use_case, model)
     listed = chain_of(record, finish).start.predicate["environment"]["packages"]["list"]
@@ -113,7 +116,7 @@ def bom(app: App, model: str, output: Path) -> None:
     serial = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, finish.digest)}"
     body = to_cyclonedx(packages, finish.subject.name, finish.subject.sha256, serial)
     output.write_text(json.dumps(body, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    app.show({"bom": str(output), "packages": len(packages)}, [f"{output}: {len(packages)} packages."])
+    app.show({"bom": str(output), "packages": len(packages)}, [f"{output}: {counted(len(packages), 'package')}."])
 
 
 @audit.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from custody.cli.app import App, face
+from custody.cli.app import App, face, writable
 from custody.cli.results import decision_lines, ruling_lines
 
 
@@ -28,6 +28,7 @@ def init_(app: App, path: Path, force: bool) -> None:
 
     if path.exists() and not force:
         raise InvalidInput(f"{path} exists already", hint="name another file, or use --force")
+    writable(path)
     record = app.custody.desk.read()
     held_out = next((e for e in datasets(record) if e.predicate["purpose"] == "held_out"), None)
     opened = record.latest(kinds.USE_CASE, use_case=app.use_case)
@@ -107,9 +108,21 @@ def approve(app: App, model: str, reject: bool, reason: str) -> None:
     from custody.stages.release import approve as put_on_record
 
     said = put_on_record(app.custody.desk, app.actor, app.use_case, model, reject=reject, reason=reason)
+    from custody.core.decision import Status
+    from custody.core.release import decide as judge
+
+    desk = app.custody.desk
     verb = "rejected" if reject else "approved"
+    rulings = judge(desk.read(), said.subject.sha256, app.use_case, desk.time()).rulings
+    failing = [ruling.id for ruling in rulings if ruling.status is Status.NOT_MET]
+    lines = [f"{said.person} {verb} {said.subject.short} (entry {said.index})."]
+    if failing and not reject:
+        against = f"the record says NO-GO whoever approves: {', '.join(failing[:6])} not met"
+        lines += [click.style("WARNING: ", fg="yellow", bold=True) + against, "next: custody next"]
+    else:
+        lines.append("next: custody gate decide")
     body = {"model": said.subject.sha256, "verdict": said.predicate["verdict"], "entry": said.index}
-    app.show(body, [f"{said.person} {verb} {said.subject.short} (entry {said.index}).", "next: custody gate decide"])
+    app.show({**body, "not_met": failing}, lines)
 
 
 @gate.command()
@@ -148,6 +161,9 @@ def decide(app: App, model: str, environment: str) -> None:
         body["admission"] = admission.index
     elif not decision.failing():
         lines += ["", "next: custody gate decide --env production"]
+    else:
+        lines += ["", "next: custody next"]
+    lines.append(lines[0])
     app.show(body, lines, decision.verdict.exit_code)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +14,9 @@ import click
 from custody.cli.app import word
 from custody.core.decision import Decision, Ruling
 from custody.core.evidence import Evidence
+
+WIDE = 100
+"""From this width on, in characters, a ruling's reason stands beside its name, else below it."""
 
 
 def results_body(found: Sequence[Evidence]) -> dict[str, Any]:
@@ -73,14 +80,36 @@ def exit_of_findings(found: Iterable[Evidence]) -> int:
     return code
 
 
-def ruling_lines(rulings: Iterable[Ruling]) -> list[str]:
-    """Return rulings as lines, with the entries they rest on."""
-    lines = []
+def ruling_lines(rulings: Iterable[Ruling], width: int = 0) -> list[str]:
+    """Return rulings as lines, with the entries they rest on, wrapped with a hanging indent.
+
+    `width` is in characters; 0 asks the terminal, and wraps nothing where there is none.
+    """
+    width = width or _width()
+    lines: list[str] = []
     for ruling in rulings:
         entries = ", ".join(map(str, ruling.entries[:6])) + (" ..." if len(ruling.entries) > 6 else "")
-        tail = click.style(f"  [{entries}]", dim=True) if entries else ""
-        lines.append(f"  {word(ruling.status)} {ruling.id:<30} {ruling.reason}{tail}")
+        tail = f"  [{entries}]" if entries else ""
+        if not width:
+            lines.append(f"  {word(ruling.status)} {ruling.id:<30} {ruling.reason}{click.style(tail, dim=True)}")
+            continue
+        indent = " " * (42 if width >= WIDE else 11)
+        parts = textwrap.wrap(ruling.reason + tail, max(20, width - len(indent)))
+        head = f"  {word(ruling.status)} {ruling.id:<30}"
+        if width >= WIDE and len(ruling.id) <= 30:
+            lines.append(f"{head} {parts[0] if parts else ''}".rstrip())
+            parts = parts[1:]
+        else:
+            lines.append(head.rstrip())
+        lines += [indent + part for part in parts]
     return lines
+
+
+def _width() -> int:
+    """Return the terminal's width, 0 where the output goes elsewhere."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        return 0
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def decision_lines(decision: Decision, entry: int) -> list[str]:

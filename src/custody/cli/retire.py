@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from custody.cli.app import App, face
+from custody.cli.app import App, face, writable
 
 
 @click.command()
@@ -25,6 +25,8 @@ def retire(app: App, model: str, reason: str, search: tuple[Path, ...], certific
     from custody.stages.retirement import dependants
     from custody.stages.retirement import retire as destroy
 
+    if certificate is not None:
+        writable(certificate)
     custody = app.custody
     record = custody.desk.read()
     finish = find_model(record, app.use_case, model)

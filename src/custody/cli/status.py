@@ -45,8 +45,12 @@ def status(app: App, use_case: str) -> None:
 @face
 def next_(app: App, use_case: str, role: str) -> None:
     """List what is to be done now, by whom, with the exact command and the reason."""
+    from custody.cli.init import ROLES
+    from custody.errors import InvalidInput
     from custody.records.status import standing
 
+    if role and role not in ROLES:
+        raise InvalidInput(f"{role!r} is not a role", hint=f"roles: {', '.join(ROLES)}")
     desk = app.custody.desk
     name = use_case or app.use_case
     found = standing(desk.read(), name, list(desk.actors().actors.values()), desk.time())

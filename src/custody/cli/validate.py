@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from custody.cli.app import App, face, word
 from custody.cli.results import finding_lines, results_body, ruling_lines
+
+if TYPE_CHECKING:
+    from custody.core.evidence import Evidence, Record
 
 
 @click.command()
@@ -46,7 +52,7 @@ def validate(app: App, model: str, full: bool, time_limit: float) -> None:
     lines += [f"  {line}" for line in finding_lines(shown)]
     if full:
         lines += ["", *result_lines(found.results)]
-    lines.append("next: custody gate approve" if code == 0 else "next: custody gate show")
+    lines.append(_next_step(record, found.model, code, [r.id for r in criteria if r.status is Status.NOT_MET]))
     body = {
         **results_body(found.results),
         "model": found.model.subject.sha256,
@@ -55,3 +61,18 @@ def validate(app: App, model: str, full: bool, time_limit: float) -> None:
         "rulings": [ruling.to_json() for ruling in criteria],
     }
     app.show(body, lines, code)
+
+
+def _next_step(record: Record, model: Evidence, code: int, failing: Sequence[str]) -> str:
+    """Say what to do after a validation: approve, train another model, or look at what is open."""
+    from custody.records.lineage import attempts_of, sealed_chain_of
+
+    if code == 0:
+        return "next: custody gate approve"
+    if code != 1:
+        return "next: custody gate show"
+    spent, limit = attempts_of(record, sealed_chain_of(record, model)[1])
+    what = f"{', '.join(failing[:4])} not met" if failing else "the model was not opened"
+    if spent >= limit:
+        return f"next: {what}, and all {limit} attempts are spent: seal new criteria with a fresh held-out set"
+    return f"next: {what}; train another model (attempt {spent + 1} of {limit}): custody run -- python train.py"

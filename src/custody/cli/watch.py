@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, face
+from custody.cli.app import App, counted, face, writable
 from custody.cli.results import finding_lines, results_body, ruling_lines
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def predict(app: App, dataset: str, environment: str, out: Path | None) -> None:
     from custody.stages.deployment import admit
     from custody.stages.runtime import predict as score
 
+    if out is not None:
+        writable(out)
     custody = app.custody
     table = _table(app, dataset)
     admitted = admit(custody.desk, custody.vault, app.actor, app.use_case, environment)
@@ -48,7 +50,7 @@ def predict(app: App, dataset: str, environment: str, out: Path | None) -> None:
         out.write_text("".join(json.dumps({"id": name, "score": value}) + "\n" for name, value in pairs))
     entry = said.index if said else None
     body = {"segment": log.segment, "count": len(ids), "entry": entry, "model": admitted.subject.sha256}
-    app.show(body, [f"{len(ids)} predictions logged and sealed as segment {log.segment} (entry {entry})."])
+    app.show(body, [f"{counted(len(ids), 'prediction')} logged and sealed as segment {log.segment} (entry {entry})."])
 
 
 @watch.command()
@@ -58,7 +60,7 @@ def log(app: App) -> None:
     from custody.stages.runtime import verify_log
 
     states = verify_log(app.custody.desk.read(), app.custody.config.predictions)
-    lines = [f"  {state.status:<7} {state.segment}  {state.count} predictions" for state in states]
+    lines = [f"  {state.status:<7} {state.segment}  {counted(state.count, 'prediction')}" for state in states]
     open_ = [state for state in states if state.status != "sealed"]
     if open_:
         lines.append("unknown: an open segment is not sealed yet; nothing proves that it is whole")

@@ -72,6 +72,12 @@ def sealed_chain_of(record: Record, finish: Evidence) -> tuple[Chain, Evidence]:
     return chain, chain.seal
 
 
+def attempts_of(record: Record, seal: Evidence) -> tuple[int, int]:
+    """Return how many training runs were begun under a seal, and how many it allows."""
+    begun = [entry for entry in record.of_kind(kinds.TRAINING_START) if entry.predicate["seal"] == seal.digest]
+    return len(begun), int(seal.predicate["criteria"]["max_attempts"])
+
+
 @dataclass(frozen=True)
 class Descendant:
     """Something that would not be what it is without the thing asked about."""

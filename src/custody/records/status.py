@@ -15,7 +15,13 @@ from custody.core.release import decide
 from custody.core.stage import Stage
 from custody.core.subject import use_case_subject
 from custody.records.datasets import datasets
-from custody.records.lineage import Chain, chain_of, models, open_incidents
+from custody.records.lineage import Chain, attempts_of, chain_of, models, open_incidents
+
+SOURCE_EXAMPLE = (
+    "custody source decide build --appetite 0.3 --criticality 0.7 --expertise 0.8 "
+    '--cost build=90000,40000 --cost buy=20000,110000 --cost open=10000,70000 --reason "we know how"'
+)
+"""A whole command for somebody who has never given one: each way with its cost at the start and by the year."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ class _View:
         self.about = record.about(use_case_subject(use_case).sha256)
         self.steps: list[Step] = []
         self.rulings: Sequence[Ruling] = ()
+        opened = record.latest(kinds.USE_CASE, use_case=use_case)
+        self.solo = bool(opened and opened.predicate["solo"])
 
     def _of(self, kind: str) -> list[Evidence]:
         return [entry for entry in self.about if entry.kind == kind]
@@ -113,9 +121,8 @@ class _View:
     def sourcing(self) -> StageState:
         found = self._of(kinds.SOURCING)
         if not found:
-            self._step(
-                Action.DECIDE_SOURCE, "custody source compare --help", "nobody decided where the model comes from"
-            )
+            why = "nobody decided where the model comes from; these are examples of the figures, put in yours"
+            self._step(Action.DECIDE_SOURCE, SOURCE_EXAMPLE, why)
             return StageState(Stage.SOURCING, "unknown", "no decision to build, buy or adopt")
         latest: dict[str, Evidence] = {}
         for entry in self._of(kinds.RISK):
@@ -225,11 +232,17 @@ class _View:
             seal = self.chain.seal if self.chain else None
             needed = int(seal.predicate["policy"]["approvals"]) if seal else 1
             approved = {e.person for e in self._on_model(kinds.APPROVAL) if e.predicate["verdict"] == "approve"}
-            if len(approved) < needed:
+            if failing := [ruling.id for ruling in self.rulings if ruling.status is Status.NOT_MET]:
+                self._again(seal, failing)
+            elif len(approved) < needed:
                 why = f"{len(approved)} of {needed} uninvolved persons approved"
                 self._step(Action.APPROVE, f"custody gate approve {self.finish.subject.short}", why)
-            elif not decisions:
-                self._step(Action.DECIDE, "custody gate decide --env production", "everything is on record")
+            elif not decisions or decisions[-1].predicate["verdict"] != "GO":
+                open_ = [r.id for r in self.rulings if r.status not in (Status.MET, Status.WAIVED)]
+                why = f"still open: {', '.join(open_[:4])}" if open_ else "everything is on record"
+                environment = "staging" if self.solo else "production"
+                command = "custody gate show" if decisions and open_ else f"custody gate decide --env {environment}"
+                self._step(Action.DECIDE, command, why)
         if not decisions:
             return StageState(Stage.RELEASE, "unknown", "not decided")
         last = decisions[-1]
@@ -238,6 +251,18 @@ class _View:
         against = [str(r["id"]) for r in last.predicate["rulings"] if r["status"] not in ("met", "waived")]
         sentence = verdict if not against else f"{verdict}: {', '.join(against[:4])}"
         return StageState(Stage.RELEASE, state, sentence, (last.index,))
+
+    def _again(self, seal: Evidence | None, failing: Sequence[str]) -> None:
+        """Say what to do with a model that is proven not to meet its criteria."""
+        what = f"NO-GO: {', '.join(failing[:4])} not met"
+        spent, limit = attempts_of(self.record, seal) if seal else (0, 0)
+        if seal is not None and spent >= limit:
+            command = "custody data register NAME PATH --purpose held_out --target COLUMN --positive VALUE"
+            why = f"{what}; all {limit} attempts are spent: seal new criteria with a fresh held-out set"
+            self._step(Action.REGISTER_DATA, command, why)
+            return
+        number = f", attempt {spent + 1} of {limit}" if seal else ""
+        self._step(Action.START_RUN, "custody run -- python train.py", f"{what}; train another model{number}")
 
     def deployment(self) -> StageState:
         deployed = self._on_model(kinds.DEPLOYMENT)

@@ -10,7 +10,7 @@ from custody.core.access import Action
 from custody.core.evidence import Evidence, Record
 from custody.core.subject import Subject
 from custody.desk import Desk
-from custody.errors import InvalidInput, NotFound
+from custody.errors import InvalidInput, NotFound, OutOfOrder
 from custody.records.datasets import dataset
 from custody.records.lineage import Descendant, descendants, find_model
 
@@ -35,8 +35,14 @@ def affected_by(record: Record, use_case: str, name: str) -> tuple[Subject, list
     """Find what `name` is, a dataset or a model, and everything downstream of it."""
     try:
         subject = dataset(record, name).subject
-    except NotFound:
-        subject = find_model(record, use_case, name).subject
+    except NotFound as unknown:
+        try:
+            subject = find_model(record, use_case, name).subject
+        except (NotFound, OutOfOrder) as error:
+            if not name:
+                raise
+            known = f"{unknown.hint}; {error.hint}" if isinstance(error, NotFound) else unknown.hint
+            raise NotFound(f"there is no dataset or model named {name!r}", hint=known) from None
     return subject, descendants(record, subject.sha256)
 
 
@@ -45,7 +51,7 @@ def open_incident(desk: Desk, actor: str, use_case: str, name: str, kind: str, r
     if kind not in PLAYBOOKS:
         raise InvalidInput(f"{kind!r} is not a type of incident", hint=f"types: {', '.join(PLAYBOOKS)}")
     if len(reason.strip()) < 5:
-        raise InvalidInput("say in a few words what happened", hint='add --reason "..."')
+        raise InvalidInput("say what happened, in at least 5 characters", hint='add --reason "..."')
     subject, found = affected_by(desk.read(), use_case, name)
     pen = desk.permit(actor, Action.OPEN_INCIDENT)
     incident = secrets.token_hex(4)
@@ -66,7 +72,9 @@ def open_incident(desk: Desk, actor: str, use_case: str, name: str, kind: str, r
 def close_incident(desk: Desk, actor: str, incident: str, reason: str) -> Evidence:
     """Close an incident with the reason why it is over."""
     if len(reason.strip()) < 10:
-        raise InvalidInput("say what was done, so that it does not happen again", hint='add --reason "..."')
+        raise InvalidInput(
+            "say in at least 10 characters what was done, so that it does not happen again", hint='add --reason "..."'
+        )
     opened = desk.read().latest(kinds.INCIDENT, incident=incident)
     if opened is None or kinds.closes(opened.predicate, opened.roles):
         raise NotFound(f"no open incident {incident!r} is on record", hint="custody incident list")

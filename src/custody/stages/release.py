@@ -19,7 +19,7 @@ def approve(desk: Desk, actor: str, use_case: str, name: str, *, reject: bool, r
     """Approve or reject a model; authors, trainers and validators of it are refused, on record."""
     model = find_model(desk.read(), use_case, name)
     if reject and len(reason.strip()) < 5:
-        raise InvalidInput("a rejection needs a reason", hint='add --reason "..."')
+        raise InvalidInput("a rejection needs a reason of at least 5 characters", hint='add --reason "..."')
     pen = desk.permit(actor, Action.APPROVE, model.subject)
     verdict = "reject" if reject else "approve"
     return pen.write(model.subject, kinds.APPROVAL, {"use_case": use_case, "verdict": verdict, "reason": reason})
@@ -46,7 +46,7 @@ def waive(
     if not 1 <= days <= int(policy["waiver_days"]):
         raise InvalidInput(f"a waiver lasts 1 to {policy['waiver_days']} days under the sealed policy")
     if len(reason.strip()) < 10 or len(control.strip()) < 10:
-        raise InvalidInput("a waiver needs a reason and a compensating control, in a few words each")
+        raise InvalidInput("a waiver needs a reason and a compensating control, of at least 10 characters each")
     at = desk.time()
     expires = (datetime.fromisoformat(at) + timedelta(days=days)).isoformat()
     predicate = {

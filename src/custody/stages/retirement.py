@@ -24,7 +24,7 @@ def retire(
     retired (`OutOfOrder` names them). The canary must open before and must not open after.
     """
     if len(reason.strip()) < 5:
-        raise InvalidInput("say in a few words why the model is retired", hint='add --reason "..."')
+        raise InvalidInput("say in at least 5 characters why the model is retired", hint='add --reason "..."')
     record = desk.read()
     model = find_model(record, use_case, name)
     pen = desk.permit(actor, Action.RETIRE)

@@ -181,7 +181,7 @@ def decide(
         raise InvalidInput(f"{chosen!r} is none of {', '.join(OPTIONS)}")
     if chosen != comparison.best and len(reason.strip()) < 10:
         raise InvalidInput(
-            f"the comparison favours {comparison.best}; choosing {chosen} needs a reason",
+            f"the comparison favours {comparison.best}; choosing {chosen} needs a reason of at least 10 characters",
             hint='add --reason "..."',
         )
     pen = desk.permit(actor, Action.DECIDE_SOURCE)
@@ -220,7 +220,7 @@ def answer_risk(
 
     if len(reason.strip()) < 10:
         raise InvalidInput(
-            "say in a few words how the risk is treated, or why it is accepted", hint='add --reason "..."'
+            "say in at least 10 characters how the risk is treated, or why it is accepted", hint='add --reason "..."'
         )
     known = [e for e in desk.read().about(use_case_subject(use_case).sha256, kinds.RISK) if e.predicate["risk"] == risk]
     if not known:

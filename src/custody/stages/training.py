@@ -22,6 +22,7 @@ from custody.core.subject import Subject, run_subject
 from custody.desk import Desk, Pen
 from custody.errors import InvalidInput, OutOfOrder, Tampered
 from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
+from custody.records.lineage import attempts_of
 from custody.records.output import claimed
 from custody.seal.digest import Manifest, copy_verified, describe, fingerprints, verify, walk
 from custody.workshop import Order, Workshop, discard, private_folder, python_of, run_sealed
@@ -135,14 +136,13 @@ def _attempt(record: Record, seal: Evidence | None) -> tuple[int, int]:
     """Return the number of this attempt and the sealed budget; raises `OutOfOrder` when that is spent."""
     if seal is None:
         return 0, 0
-    begun = [entry for entry in record.of_kind(kinds.TRAINING_START) if entry.predicate["seal"] == seal.digest]
-    limit = int(seal.predicate["criteria"]["max_attempts"])
-    if len(begun) >= limit:
+    spent, limit = attempts_of(record, seal)
+    if spent >= limit:
         raise OutOfOrder(
-            f"{len(begun)} of {limit} training attempts are spent; no model of a further one could be GO",
+            f"{spent} of {limit} training attempts are spent; no model of a further one could be GO",
             hint="seal new criteria with a fresh held-out set",
         )
-    return len(begun) + 1, limit
+    return spent + 1, limit
 
 
 def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: Sequence[str]) -> list[Evidence]:

@@ -229,7 +229,9 @@ def test_an_open_decision_is_followed_by_a_look_at_what_is_open(tmp_path: Path) 
 
 def test_results_without_a_criterion_that_could_be_judged_are_not_met(tmp_path: Path) -> None:
     life, seal = prepared_life(tmp_path)
-    life.finish(life.start(seal, seal=""))
+    unsealed = {**life.started(seal), "seal": ""}
+    start = life.say("mel", Action.START_RUN, run_subject("run1"), kinds.TRAINING_START, unsealed)
+    life.finish(start)
     pen = life.desk.permit("val", Action.VALIDATE)
     result = Result([Measure("auc", 0.9, 0.8, 0.95, 9)])
     write_result(pen, life.model, "performance.classification", Stage.VALIDATION, result, {})
