@@ -14,6 +14,7 @@ from custody.checks.registry import Check, evaluator_digest, registry
 from custody.checks.target import Predictor, Table, Target
 from custody.core import predicates as kinds
 from custody.core.access import Action
+from custody.core.data_rules import openings_of
 from custody.core.evidence import Evidence, Record
 from custody.core.measure import Result
 from custody.core.stage import Stage
@@ -206,8 +207,7 @@ def _same_evaluator(seal: Evidence) -> None:
 
 
 def _within_budget(record: Record, seal: Evidence) -> None:
-    held_out = seal.predicate["held_out"]["sha256"]
-    openings = [entry for entry in record.of_kind(kinds.OPENING) if entry.predicate["held_out"] == held_out]
+    openings = openings_of(record, seal)
     limit = int(seal.predicate["criteria"]["max_openings"])
     if len(openings) >= limit:
         raise OutOfOrder(
