@@ -778,6 +778,42 @@ def sealed_with(**held_out: Any) -> Callable[[Path], Life]:
     return make
 
 
+def scanned_by_the_trainer(folder: Path) -> Life:
+    """Let the trainer, a validator too, add a result of another stage than validation."""
+    life = lived(folder)
+    add_person(life.custody, "olga", "mel", ["ml_engineer", "validator"])
+    inputs = life.record.about(life.model.sha256, kinds.CHECK_RESULT)[0].predicate["inputs"]
+    said = life.result("artifact.scan", {"critical_findings": (0.0, 0.0, 0.0)}, inputs, stage="artifact")
+    life.say("mel", Action.SCAN, life.model, kinds.CHECK_RESULT, said)
+    for who in ("ari", "cora"):
+        life.approve(who)
+    return life
+
+
+def opened_by_another_name(folder: Path, *, before: int = 0, after: int = 0) -> Life:
+    """Register the held-out file once more and open it by that name, before the seal or after it."""
+    life = Life(folder)
+    life.enrol_all()
+    life.decide_source()
+    life.register_data()
+    life.check_data()
+    said = dict(life.record.about(life.held_out, kinds.DATASET)[-1].predicate)
+    del said["id"]
+    twin = Subject("twin", digest("twin"))
+    life.say("petra", Action.REGISTER_DATA, twin, kinds.DATASET, {**said, "name": "twin", "purpose": "live"})
+    opening = {"held_out": twin.sha256, "model": digest("m"), "seal": digest("s"), "purpose": "a look"}
+    for _ in range(before):
+        life.say("val", Action.VALIDATE, twin, kinds.OPENING, opening)
+    seal = life.seal()
+    life.train(seal)
+    for _ in range(after):
+        life.say("val", Action.VALIDATE, twin, kinds.OPENING, opening)
+    life.validate(seal)
+    for who in ("ari", "cora"):
+        life.approve(who)
+    return life
+
+
 def with_unknown_data(folder: Path) -> Life:
     life, seal = prepared_life(folder)
     life.train_data = digest("never registered")
@@ -850,6 +886,12 @@ TYPED: dict[str, tuple[Callable[[Path], Life], str]] = {
         "names no opening of the held-out set by its own signer",
     ),
     "data checked by a maker": (with_data_checked_by_a_maker, "D1: "),
+    "scanned by the trainer": (scanned_by_the_trainer, "mel validated a model of their own"),
+    "a look at the exam by another name": (lambda f: opened_by_another_name(f, before=1), "post-hoc"),
+    "openings of the exam by another name": (
+        lambda f: opened_by_another_name(f, after=3),
+        "exhausted: 4 openings, sealed budget 3",
+    ),
     "trained on the exam": (trained_on_the_exam, "trained on its own exam"),
     "a policy of the author's own": (
         lambda f: lived(f, policy={"approvals": 1}, approvers=("ari",)),
@@ -919,6 +961,9 @@ def test_the_same_lives_with_nothing_wrong_are_go(tmp_path: Path) -> None:
     life.decide()
     assert verify_life(life, tmp_path)[0] == 0
     life = unvalidated(tmp_path / "c")
+    life.decide()
+    assert verify_life(life, tmp_path)[0] == 0
+    life = opened_by_another_name(tmp_path / "d", after=2)
     life.decide()
     assert verify_life(life, tmp_path)[0] == 0
 

@@ -273,6 +273,15 @@ def test_a_name_must_be_usable(office: Office, name: str) -> None:
         office.hire(name, Role.AUDITOR)
 
 
+@pytest.mark.parametrize("name", ["log", "commitments"])
+def test_names_of_custodys_own_keys_are_not_given_away(office: Office, name: str) -> None:
+    size = office.count()
+    with pytest.raises(InvalidInput, match="Custody uses itself"):
+        office.hire(name, Role.AUDITOR)
+    assert office.count() == size
+    office.hire(f"{name}-2", Role.AUDITOR)
+
+
 def test_nobody_is_enrolled_without_a_role_or_by_somebody_else(office: Office) -> None:
     with pytest.raises(InvalidInput, match="at least one role"):
         office.hire("ann")
