@@ -24,6 +24,7 @@ from custody.gates import policy_of
 from custody.seal.keys import LogKey, PersonKey, raw_to_text
 
 if TYPE_CHECKING:
+    from custody.adapters.memory import ForgivingMemory
     from custody.core.sandbox import Sandbox
     from custody.records.vault import ModelVault
     from custody.stages.runtime import PredictionLog
@@ -39,11 +40,12 @@ class Custody:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._forgiving: ForgivingMemory | None = None
 
     @cached_property
     def desk(self) -> Desk:
         """Return the desk over this project's ledger."""
-        from custody.adapters.memory import FileMemory
+        from custody.adapters.memory import FileMemory, ForgivingMemory
         from custody.adapters.sqlite import SqliteStore
         from custody.ledger.log import Log
 
@@ -53,8 +55,17 @@ class Custody:
         public = b64decode(config.log_key, what="log_key in custody.toml")
         if key is not None and key.public != public:
             raise InvalidInput(f"{key_path} is not the log's key that {FILE} names")
-        log = Log(SqliteStore(config.ledger), FileMemory(config.state), config.origin, public, key)
+        store = SqliteStore(config.ledger)
+        memory = FileMemory(config.state)
+        if store.read_only:
+            memory = self._forgiving = ForgivingMemory(config.state)
+        log = Log(store, memory, config.origin, public, key)
         return Desk(log, config.owner_key, self._signer)
+
+    @property
+    def not_remembered(self) -> bool:
+        """Tell whether what was read could not be remembered, because everything here is read-only."""
+        return self._forgiving is not None and self._forgiving.forgot
 
     def _signer(self, name: str) -> PersonKey:
         """Load somebody's key: from their own folder where they keep one, else from the project's."""

@@ -58,3 +58,17 @@ class FileMemory:
                 f"cannot remember the checkpoint in {self._folder}: {error.strerror}",
                 hint="set CUSTODY_STATE to a folder you can write to",
             ) from None
+
+
+class ForgivingMemory(FileMemory):
+    """A memory for ledgers on read-only media: where nothing can be kept, it says so instead of refusing."""
+
+    forgot = False
+    """Whether a checkpoint could not be kept."""
+
+    def remember(self, origin: str, size: int, root: bytes) -> None:
+        """Keep a newer checkpoint where that is possible."""
+        try:
+            super().remember(origin, size, root)
+        except Unavailable:
+            self.forgot = True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from custody.errors import Tampered, Unavailable
 from custody.ledger.log import Head, Row, Sign, Snapshot
@@ -31,21 +33,28 @@ _NEWEST = "SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 
 
 
 class SqliteStore:
-    """One file and one connection to it; threads of a process take turns, and so do processes."""
+    """One file and one connection to it; threads of a process take turns, and so do processes.
+
+    `read_only` is true where the file or its folder cannot be written, as on a read-only mount: then the
+    ledger can be read and verified, and nothing appended.
+    """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self._path = path
         self._turn = threading.Lock()
         if not create and not path.exists():
             raise Tampered(f"the ledger {path} is gone", hint="restore it from a backup")
+        self.read_only = not create and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         with self._errors():
+            name = _reading(path) if self.read_only else str(path)
             self._connection = sqlite3.connect(
-                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+                name, uri=self.read_only, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             if create:
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.executescript(_SCHEMA)
-            self._connection.execute("PRAGMA synchronous=FULL")
+            if not self.read_only:
+                self._connection.execute("PRAGMA synchronous=FULL")
 
     def read(self, start: int) -> Snapshot:
         """Return the newest checkpoint and all stored rows from `start` on, in order, of one moment."""
@@ -111,6 +120,17 @@ class SqliteStore:
             raise Unavailable(f"the ledger {self._path} cannot be used: {text}", hint=hint) from None
         except sqlite3.DatabaseError as error:
             raise Tampered(f"{self._path} is damaged: {error}", hint="restore it from a backup") from None
+
+
+def _reading(path: Path) -> str:
+    """Return the address of a file that cannot be written.
+
+    SQLite needs no lock file for one that nobody changes. While entries wait beside it in a write-ahead
+    log, some of the ledger would be missing without them, so they are asked for as well.
+    """
+    waiting = path.with_name(path.name + "-wal")
+    still = "" if waiting.exists() and waiting.stat().st_size else "&immutable=1"
+    return f"file:{quote(str(path.resolve()))}?mode=ro{still}"
 
 
 def _row(index: object, leaf: object, envelope: object) -> Row:

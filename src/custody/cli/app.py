@@ -68,6 +68,9 @@ class App:
 
     def show(self, body: dict[str, Any], lines: Sequence[str] = (), code: int = 0) -> None:
         """Print the answer, as JSON or as lines, and exit by it."""
+        if "custody" in self.__dict__ and self.custody.not_remembered:
+            body = {**body, "remembered": False}
+            lines = [*lines, "  not remembered: read-only"]
         if self.json:
             click.echo(json.dumps(body, indent=2, sort_keys=True, default=str))
         else:

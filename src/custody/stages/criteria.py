@@ -157,7 +157,11 @@ def _tier(raw: bytes) -> str:
 
 
 def template(use_case: str, tier: str, held_out: Evidence) -> str:
-    """Return a criteria file to start from, with the sensitive columns of the held-out set."""
+    """Return a criteria file to start from, with the sensitive columns of the held-out set.
+
+    Evasion is asked for when the data say which columns an attacker can change, or when the tier's
+    policy requires robustness; else a comment says how to ask for it.
+    """
     sensitive = [str(name) for name in held_out.predicate["columns"]["sensitive"]]
     by = ", ".join(f'"{name}"' for name in sensitive)
     fairness = (
@@ -196,14 +200,7 @@ measure = "performance.classification.balanced_accuracy"
 at_least = 0.70
 why = "Clearly better than guessing, on both classes."
 {fairness}
-[[criterion]]
-id = "A1"
-class = "robustness"
-measure = "robustness.evasion.success_rate"
-at = {{ features = 1 }}
-at_most = 0.50
-why = "Changing one field must not let most positives through."
-
+{_evasion(tier, [str(name) for name in held_out.predicate["columns"].get("mutable", ())])}
 [[criterion]]
 id = "S1"
 class = "security"
@@ -224,4 +221,31 @@ class = "data"
 measure = "data.leakage.leaky_features"
 at_most = 0.0
 why = "No column may give the answer away."
+"""
+
+
+def _evasion(tier: str, mutable: list[str]) -> str:
+    """Return the criterion on evasion, or the comment that stands for it where it would be a guess."""
+    required = "robustness" in policy_of(tier)["required"]
+    if not mutable and not required:
+        return """# Evasion is left out: no column is declared that an attacker could change. To ask for it,
+# register the data with --mutable COLUMN and add a criterion on robustness.evasion.success_rate.
+"""
+    told = (
+        f"# An attacker is taken to be able to change: {', '.join(mutable)}."
+        if mutable
+        else """# No column is declared that an attacker could change, so every one that is not sensitive
+# is taken to be: that is the worst case, and simple models rarely survive it. Register the data with
+# --mutable COLUMN."""
+    )
+    return f"""{told}
+# 0.90 is where to start, not what is safe: nine in ten found positives may be hidden by changing one field.
+# Set the bound to what your use can bear; 0.50 or lower where somebody gains by not being found.
+[[criterion]]
+id = "A1"
+class = "robustness"
+measure = "robustness.evasion.success_rate"
+at = {{ features = 1 }}
+at_most = 0.90
+why = "Changing one field must not let nearly every positive through."
 """

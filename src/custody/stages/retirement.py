@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from custody.core import predicates as kinds
@@ -20,7 +21,8 @@ def retire(
 ) -> Evidence:
     """Destroy a model for ever.
 
-    `places` are searched for readable copies of its files first; while one exists the model is not
+    `places`, the first of them the project's folder, are searched for readable copies of its files first,
+    and so is every place the record names; while one exists the model is not
     retired (`OutOfOrder` names them). The canary must open before and must not open after.
     """
     if len(reason.strip()) < 5:
@@ -31,7 +33,8 @@ def retire(
     already = record.about(model.subject.sha256, kinds.RETIREMENT)
     if already:
         return already[0]
-    known = [Path(str(copy)) for entry in record.about(model.subject.sha256) for copy in _copies(entry)]
+    root = places[0] if places else Path.cwd()
+    known = [root / copy for entry in record.about(model.subject.sha256) for copy in _copies(entry)]
     copies = find_copies(model, [*places, *known])
     if copies:
         listed = "\n".join(f"  {path}" for path in copies[:20])
@@ -54,7 +57,7 @@ def retire(
             "copies": {
                 "searched": sorted({str(place.resolve()) for place in [*places, *known]}),
                 "found": [],
-                "not_searched": "backups, snapshots and machines other than this one",
+                "not_searched": "backups, snapshots and machines other than this one; what links point to",
             },
         },
     )
@@ -88,8 +91,7 @@ def _files(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     found: list[Path] = []
-    for folder, folders, names in os.walk(place, onerror=_refuse):
-        folders[:] = [name for name in folders if name not in (".git", ".venv", "node_modules")]
+    for folder, _, names in os.walk(place, onerror=_refuse):
         found += [Path(folder) / name for name in names if not (Path(folder) / name).is_symlink()]
     return found
 
@@ -117,4 +119,7 @@ def _sha256(path: Path) -> str:
 def _copies(entry: Evidence) -> list[str]:
     if entry.kind == kinds.DEPLOYMENT:
         return [str(copy) for copy in entry.predicate["copies"]]
+    if entry.kind == kinds.TRAINING_FINISH:
+        details = entry.predicate["runDetails"]
+        return [str(copy) for copy in details.get("copies", [])] if isinstance(details, Mapping) else []
     return []

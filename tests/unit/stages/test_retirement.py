@@ -124,3 +124,29 @@ def test_a_search_that_fails_is_unknown(kept: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("pathlib.Path.open", lambda *_: refuse(None))
     with pytest.raises(Unknown, match="cannot be read"):
         find_copies(finish, [tmp_path / "more"])
+
+
+@pytest.mark.parametrize("folder", [".git", ".venv", "node_modules"])
+def test_a_copy_is_found_wherever_it_hides(kept: Any, tmp_path: Path, folder: str) -> None:
+    life, vault = kept
+    copy = tmp_path / "project" / folder / "object"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(WEIGHTS)
+    with pytest.raises(OutOfOrder, match="object"):
+        retire(life.desk, vault, "otto", "loans", "", "replaced by a better one", [tmp_path / "project"])
+    copy.unlink()
+    retire(life.desk, vault, "otto", "loans", "", "replaced by a better one", [tmp_path / "project"])
+
+
+def test_the_copy_a_run_left_is_searched_for_without_being_named(kept: Any, tmp_path: Path) -> None:
+    life, vault = kept
+    finish = life.record.of_kind(kinds.TRAINING_FINISH)[-1]
+    details = {**finish.predicate["runDetails"], "copies": ["out/kept"]}
+    said = {**finish.predicate, "runDetails": details}
+    life.desk.permit("mel", _start_run()).write(life.model, kinds.TRAINING_FINISH, said)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept").write_bytes(WEIGHTS)
+    (tmp_path / "empty").mkdir()
+    root = tmp_path / "empty" / ".."
+    with pytest.raises(OutOfOrder, match="kept"):
+        retire(life.desk, vault, "otto", "loans", "", "replaced by a better one", [root])

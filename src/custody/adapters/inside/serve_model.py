@@ -118,7 +118,10 @@ class Model:
 
         if self.features is None and self.count is not None:
             if self.count != len(columns):
-                raise RefusalError(f"the model takes {self.count} columns without names; the table has {len(columns)}")
+                raise RefusalError(
+                    f"the model takes {self.count} columns without names; the table has {len(columns)}: register it "
+                    "with --ignore for each column that is no feature, or train on a data frame, which keeps the names"
+                )
             if all(isinstance(values, np.ndarray) and values.dtype.kind in "biuf" for _, values in columns):
                 return np.column_stack([values for _, values in columns])
             return _objects(columns, rows)
