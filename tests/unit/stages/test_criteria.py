@@ -265,3 +265,29 @@ def test_a_held_out_set_without_usable_labels_is_a_defect(lived: Any) -> None:
     assert [defect.kind for defect in found] == ["unmeasurable"]
     with pytest.raises(InvalidInput, match="labels are missing"):
         seal(life.desk, "dana", "loans", life.custody.config.root, path, life.custody.read_table)
+
+
+# The template: evasion is asked for where somebody said what an attacker can change
+
+
+@pytest.mark.parametrize(
+    ("tier", "mutable", "asked", "told"),
+    [
+        ("low", [], False, "Evasion is left out"),
+        ("medium", ["amount"], True, "taken to be able to change: amount"),
+        ("high", ["amount"], True, "taken to be able to change: amount"),
+        ("high", [], True, "Register the data with"),
+    ],
+)
+def test_the_template_asks_for_evasion_as_the_data_and_the_tier_say(
+    bureau: Bureau, tier: str, mutable: list[str], asked: bool, told: str
+) -> None:
+    from dataclasses import replace
+
+    held_out = bureau.life.record.latest(kinds.DATASET, name="later")
+    assert held_out
+    columns = {**held_out.predicate["columns"], "mutable": mutable}
+    text = template("loans", tier, replace(held_out, predicate={**held_out.predicate, "columns": columns}))
+    assert ('id = "A1"' in text) is asked
+    assert told in text
+    assert lint(bureau.write(text)).defects == ()
