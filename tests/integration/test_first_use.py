@@ -63,3 +63,45 @@ def test_raised_trust_is_told(registered: Any) -> None:
     assert said.code == 0, said.both
     assert "was untrusted in entry" in said.out
     assert "now partner" in said.out
+
+
+def test_a_model_of_unnamed_columns_is_told_what_to_do(registered: Any) -> None:
+    registered.must("seal", "gate", "seal")
+    (registered.folder / "train.py").write_text(
+        "import os, pickle\n"
+        "import numpy as np\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 0, 1, 1])\n"
+        "pickle.dump(model, open(os.path.join(os.environ['CUSTODY_OUT'], 'model.pkl'), 'wb'))\n"
+    )
+    registered.must("run", "run", "--", sys.executable, "train.py")
+    measured = registered.plain("validate")
+    assert measured.code == 3, measured.both
+    told = registered.plain("validate", "--full").out
+    assert "--ignore" in told
+    assert "train on a data frame" in told
+
+
+def test_after_a_no_go_the_way_on_is_named(registered: Any) -> None:
+    registered.must("seal", "gate", "seal")
+    (registered.folder / "train.py").write_text(
+        "import os, joblib\n"
+        "import pandas as pd\n"
+        "from sklearn.dummy import DummyClassifier\n"
+        "data = pd.read_csv('data/train.csv')\n"
+        "model = DummyClassifier().fit(data[['a', 'b']], data['y'])\n"
+        "joblib.dump(model, os.path.join(os.environ['CUSTODY_OUT'], 'model.joblib'))\n"
+    )
+    registered.must("run", "run", "--", sys.executable, "train.py")
+    measured = registered.plain("validate")
+    assert measured.code == 1, measured.both
+    assert "P1 not met; train another model (attempt 2 of 10)" in measured.out
+    approved = registered.plain("gate", "approve")
+    assert approved.code == 0, approved.both
+    assert "WARNING: the record says NO-GO whoever approves: process.risks, P1 not met" in approved.out
+    decided = registered.plain("gate", "decide")
+    assert decided.code == 1
+    assert decided.out.strip().splitlines()[-1].startswith("NO-GO")
+    waiting = registered.plain("next").out
+    assert "custody run -- python train.py" in waiting
+    assert "attempt 2 of 10" in waiting

@@ -236,3 +236,12 @@ def test_results_without_a_criterion_that_could_be_judged_are_not_met(tmp_path: 
     result = Result([Measure("auc", 0.9, 0.8, 0.95, 9)])
     write_result(pen, life.model, "performance.classification", Stage.VALIDATION, result, {})
     assert stands(life)["validation"] == "unknown"
+
+
+def test_an_open_risk_is_no_reason_to_train_again(tmp_path: Path) -> None:
+    from custody.testing import undecided_life
+
+    life = undecided_life(tmp_path)
+    life.risk("theft", "open", "")
+    assert "run.start" not in steps(life)
+    assert "risk.treat" in steps(life)
