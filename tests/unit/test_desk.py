@@ -404,7 +404,8 @@ def test_a_ledger_must_begin_with_its_owner(tmp_path: Path) -> None:
     key, log_key = PersonKey.generate(), LogKey.generate()
     store = SqliteStore(tmp_path / "ledger.db", create=True)
     log = Log(store, FileMemory(tmp_path / "m"), "log", log_key.public, log_key)
-    log.append([seal(Statement(MODEL, kinds.APPROVAL, {"at": AT, **APPROVAL}), key)])
+    said = {"at": AT, **APPROVAL, "key": key.public, "keyid": key.keyid}
+    log.append([seal(Statement(MODEL, kinds.APPROVAL, said), key)])
     with pytest.raises(Tampered, match="begin with its owner"):
         Desk(log, key.keyid, lambda _: key).read()
 
@@ -415,7 +416,11 @@ def test_an_owner_signed_in_by_another_key_is_refused(tmp_path: Path) -> None:
     statement = Statement(MODEL, kinds.ENROLMENT, {**said, "status": "active", "at": AT})
     renamed = Envelope(statement.to_bytes(), other.keyid, seal(statement, key).signature)
     unsigned = Envelope(statement.to_bytes(), key.keyid, b"x")
-    for number, forged in enumerate((seal(statement, other), renamed, unsigned)):
+    foreign = Statement(
+        MODEL, kinds.ENROLMENT, {**statement.predicate, "key": other.public, "keyid": other.keyid, "name": "x"}
+    )
+    borrowed = Envelope(foreign.to_bytes(), key.keyid, seal(foreign, other).signature)
+    for number, forged in enumerate((seal(statement, other), renamed, unsigned, borrowed)):
         store = SqliteStore(tmp_path / f"{number}.db", create=True)
         log = Log(store, FileMemory(tmp_path / str(number)), "log", log_key.public, log_key)
         log.append([forged])

@@ -171,6 +171,21 @@ def test_an_opening_is_of_this_set_for_this_model_by_this_person() -> None:
     assert late.edit(RESULT, into("inputs", opening=digest), check=ACCURACY).status("P1") is UNKNOWN
 
 
+def test_what_only_looks_like_an_opening_is_none() -> None:
+    base = honest()
+    opening = base.of(kinds.OPENING)[0]
+    posed = base.add(
+        kinds.DENIAL, dict(opening.predicate), person="val", roles=["validator"], index=opening.index + 0.5
+    )
+    named = posed.edit(RESULT, into("inputs", opening=posed.of(kinds.DENIAL)[0].digest), check=ACCURACY)
+    assert "no opening" in named.ruling("P1").reason
+
+
+@pytest.mark.parametrize("stage", ["validation", "artifact", "training"])
+def test_data_are_measured_as_data(stage: str) -> None:
+    assert honest().edit(RESULT, put(stage=stage), check="data.contamination").status("D1") is UNKNOWN
+
+
 def test_where_the_policy_asks_for_no_wall_none_is_needed() -> None:
     bare = honest().edit(RESULT, into("inputs", isolation="none"), check=ACCURACY)
     assert bare.status("P1") is UNKNOWN

@@ -425,6 +425,22 @@ def test_a_model_trained_on_its_own_exam_is_not_met() -> None:
     assert renamed.status("process.data") is NOT_MET
 
 
+def test_an_exam_that_calls_itself_something_else_is_the_exam() -> None:
+    held_out = honest().of(kinds.DATASET)[1].predicate
+    shared = honest().edit(kinds.DATASET, lambda b: b.update(files=held_out["files"], purpose="training"))
+    assert shared.status("process.data") is NOT_MET
+    apart = honest().edit(kinds.DATASET, put(purpose="training"))
+    assert apart.status("process.data") is MET
+
+
+def test_what_is_said_about_data_is_no_registration() -> None:
+    base = honest()
+    train = base.of(kinds.DATASET)[0]
+    measured = next(e for e in base.of(kinds.CHECK_RESULT) if e.subject.sha256 == train.subject.sha256)
+    named = base.edit(kinds.TRAINING_START, lambda b: b["inputs"][0].update(record=measured.digest))
+    assert named.status("process.data") is UNKNOWN
+
+
 def test_an_exam_opened_under_another_name_is_opened() -> None:
     base = honest()
     held_out = base.of(kinds.DATASET)[1]
