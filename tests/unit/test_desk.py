@@ -16,9 +16,9 @@ from custody.core.access import WRITES, Action
 from custody.core.actor import Role
 from custody.core.statement import Statement
 from custody.core.subject import Subject
-from custody.desk import Desk, begin, enrol, read_actor, revoke
+from custody.desk import Desk, begin, check_name, enrol, read_actor, revoke
 from custody.errors import CustodyError, InvalidInput, NotPermitted, Tampered
-from custody.ledger.log import Log
+from custody.ledger.log import Log, Moved
 from custody.seal.envelope import Envelope, seal
 from custody.seal.keys import LogKey, PersonKey
 from custody.testing import honest_life
@@ -194,6 +194,22 @@ def test_overtaken_in_the_last_moment_means_one_more_turn(office: Office, monkey
     assert turns
     assert [e.predicate["reason"] for e in office.desk.read().of_kind(kinds.APPROVAL)] == ["seen", "late"]
     assert found.index == office.count() - 1
+
+
+def test_a_statement_about_a_moment_is_written_right_behind_it_or_not_at_all(office: Office) -> None:
+    office.hire("ann", Role.APPROVER)
+    pen, size = office.desk.permit("ann", Action.APPROVE), office.count()
+    for after in (size - 1, size + 1):
+        with pytest.raises(Moved):
+            pen.write(MODEL, kinds.APPROVAL, APPROVAL, after=after)
+    assert pen.write(MODEL, kinds.APPROVAL, APPROVAL, after=size).index == size
+
+
+@pytest.mark.parametrize("name", ["log", "commitments"])
+def test_names_of_custodys_own_keys_are_reserved(name: str) -> None:
+    check_name("ann")
+    with pytest.raises(InvalidInput, match="uses itself"):
+        check_name(name)
 
 
 def test_revoked_in_the_last_moment_means_nothing_is_appended(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -330,6 +330,10 @@ def test_the_seal_names_the_record_of_its_held_out_set() -> None:
     base = honest()
     training = base.of(kinds.DATASET)[0].digest
     assert base.edit(kinds.SEAL, into("held_out", record=training)).status("process.policy") is NOT_MET
+    held_out = base.of(kinds.DATASET)[1]
+    late = base.add(kinds.DATASET, dict(held_out.predicate), person="petra", about=held_out.subject.sha256)
+    again = late.of(kinds.DATASET)[-1].digest
+    assert late.edit(kinds.SEAL, into("held_out", record=again)).status("process.policy") is UNKNOWN
     for record in ("", "ab" * 32, base.of(kinds.SOURCING)[0].digest):
         assert base.edit(kinds.SEAL, into("held_out", record=record)).status("process.policy") is UNKNOWN
 
