@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -188,17 +187,15 @@ def _append_many(path: str, name: str, count: int) -> None:
 def test_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     reader = SqliteStore(path, create=True)
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_append_many, args=(str(path), f"w{n}", APPENDS)) for n in range(PROCESSES)]
-    for writer in writers:
-        writer.start()
+    # The file itself is the writers' program: a pickled function would need the tests to be importable.
+    writers = [subprocess.Popen([sys.executable, __file__, str(path), f"w{n}", str(APPENDS)]) for n in range(PROCESSES)]
     sizes = []
-    while any(writer.is_alive() for writer in writers):
+    while any(writer.poll() is None for writer in writers):
         snapshot = reader.read(0)
         if snapshot.head:
             sizes.append(len(check(snapshot)))  # every look sees one whole moment
         time.sleep(0.02)
-    assert [writer.exitcode for writer in writers] == [0] * PROCESSES
+    assert [writer.returncode for writer in writers] == [0] * PROCESSES
     found = check(reader.read(0))
     assert sizes == sorted(sizes)
     assert len(found) == PROCESSES * APPENDS
@@ -437,3 +434,7 @@ def test_a_read_only_place_says_so(what: str, file: int, folder: int) -> None:
         assert "writ" in caught.value.hint
         path.parent.chmod(0o777)
         assert check(SqliteStore(path).read(0)) == [b"a", b"b", b"c"]
+
+
+if __name__ == "__main__":
+    _append_many(sys.argv[1], sys.argv[2], int(sys.argv[3]))

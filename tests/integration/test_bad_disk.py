@@ -200,7 +200,7 @@ def test_ctrl_c_at_once(solo: Any) -> None:
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert process.returncode in (0, 130, -signal.SIGINT), err
-        if delay >= 0.1:
-            assert b"Traceback" not in out + err, err.decode()
+        ours = b"custody/" in out + err  # before our first line runs, the interpreter speaks for itself
+        assert not (b"Traceback" in out + err and ours), err.decode()
     assert solo.sound() >= before
     assert solo.plain(*PERSON).code == 0

@@ -75,8 +75,6 @@ def custody() -> None:
 
 def main() -> None:
     """Run a command; turn every refusal into a message and its exit code."""
-    from custody.cli.app import refuse
-
     try:
         # Outside of standalone mode click returns the exit code instead of exiting with it.
         code = custody.main(standalone_mode=False)
@@ -96,4 +94,6 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the face of the product: no traceback reaches a user
+        from custody.cli.app import refuse
+
         sys.exit(refuse(error))
