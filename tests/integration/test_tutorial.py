@@ -45,7 +45,7 @@ def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> N
         "HOME": str(tmp_path),
         "CUSTODY_STATE": str(tmp_path / "state"),
         "OMP_NUM_THREADS": "1",
-        "COLUMNS": "120",
+        "COLUMNS": "400",
         "LANG": "C.UTF-8",
     }
     text = PAGE.read_text()

@@ -204,7 +204,9 @@ def _write_private(path: Path, pem: bytes) -> None:
     except OSError as error:
         if path.exists():
             raise InvalidInput(f"{path} exists already; a key is never overwritten") from None
-        raise Unavailable(f"cannot write the key {path}: {error.strerror}") from None
+        raise Unavailable(
+            f"cannot write the key {path}: {error.strerror}", hint="make that folder writable, then repeat the command"
+        ) from None
     finally:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
