@@ -216,7 +216,7 @@ class Desk:
 
     def _first(self, envelope: Envelope) -> Statement:
         """Verify entry 0: the owner enrols themselves, with the key the trust root names."""
-        statement = Statement.from_bytes(envelope.payload)
+        statement = envelope.statement
         kinds.check_predicate(statement.kind, statement.predicate)
         key = statement.predicate.get("key")
         if statement.kind != kinds.ENROLMENT or not isinstance(key, str):

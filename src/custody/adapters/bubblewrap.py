@@ -323,8 +323,9 @@ def detect(program: str | None = None) -> Bubblewrap | Bare:
     with tempfile.TemporaryDirectory(prefix="custody-probe-") as folder:
         place = Path(folder)
         try:
+            # This interpreter, not `true`: it is known, where the one on PATH would have to be asked first.
             outcome = sandbox.run(
-                ["true"],
+                [sys.executable, "-I", "-S", "-c", ""],
                 mounts=[],
                 output=place / "out",
                 work=place,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from custody.core.predicates import check_predicate
-from custody.core.statement import Statement
 from custody.errors import InvalidInput, Tampered, Unavailable
 from custody.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from custody.ledger.merkle import Frontier, leaf_hash
@@ -173,7 +172,7 @@ class Log:
 
 def leaf_of(envelope: Envelope) -> bytes:
     """Return the leaf hash: it binds the statement's identity, its kind and the key, not the signature."""
-    statement = Statement.from_bytes(envelope.payload)
+    statement = envelope.statement
     check_predicate(statement.kind, statement.predicate)
     record = f"custody-entry/v1\n{statement.kind}\n{envelope.digest}\n{envelope.keyid}\n"
     return leaf_hash(record.encode())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from custody.core import strictjson
 from custody.core.statement import MAX_STATEMENT_BYTES, PAYLOAD_TYPE, Statement
@@ -71,10 +72,15 @@ class Envelope:
         except (TypeError, KeyError, ValueError, AttributeError):
             raise InvalidInput("envelope has the wrong shape") from None
 
+    @cached_property
+    def statement(self) -> Statement:
+        """Return what the payload says, read once; it counts only after `verify`."""
+        return Statement.from_bytes(self.payload)
+
     def verify(self, public_key: str) -> Statement:
         """Return the statement if `public_key` (PEM) signed it; raises `Tampered` otherwise."""
         verify_p256(public_key, self.signature, pae(self.payload))
-        return Statement.from_bytes(self.payload)
+        return self.statement
 
 
 def seal(statement: Statement, signer: Signer) -> Envelope:
