@@ -161,10 +161,6 @@ class Target:
         """Return the model's scores on the whole held-out table, asked for once and kept."""
         return self._cached("held-out", self.need_held_out())
 
-    def train_scores(self) -> NDArray[np.float64]:
-        """Return the model's scores on the whole training table, asked for once and kept."""
-        return self._cached("train", self.need_train())
-
     def _cached(self, name: str, table: Table) -> NDArray[np.float64]:
         kept: dict[str, NDArray[np.float64]] = self.__dict__.setdefault("_kept_scores", {})
         if name not in kept:

@@ -121,6 +121,7 @@ def who_can(actors: Sequence[Actor], action: Action) -> list[tuple[Actor, Access
 
 CONFLICTS: Mapping[Action, tuple[str, ...]] = {
     Action.START_RUN: ("author",),
+    Action.SCAN: ("author", "trainer"),
     Action.VALIDATE: ("author", "trainer"),
     Action.APPROVE: ("author", "trainer", "validator"),
     Action.WAIVE: ("author", "trainer", "validator"),

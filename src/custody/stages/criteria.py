@@ -137,11 +137,6 @@ def seal(
     )
 
 
-def current_seal(record: Record, use_case: str) -> Evidence | None:
-    """Return the newest seal of a use case."""
-    return record.latest(kinds.SEAL, use_case=use_case)
-
-
 def _with_baseline(document: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "criterion": [*document["criterion"], *policy["baseline"]]}
 

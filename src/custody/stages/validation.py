@@ -130,7 +130,7 @@ def scan_model(desk: Desk, bench: Bench, actor: str, use_case: str, name: str = 
     """Run the artifact checks alone on a model of the vault, without opening it, and record them."""
     record = desk.read()
     model = find_model(record, use_case, name)
-    pen: Pen = desk.permit(actor, Action.SCAN)
+    pen: Pen = desk.permit(actor, Action.SCAN, model.subject)
     chain, seal = sealed_chain_of(record, model)
     held_out = seal.predicate["held_out"]
     inputs = {

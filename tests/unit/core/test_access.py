@@ -130,6 +130,7 @@ def test_whoever_played_a_conflicting_part_is_refused(action: Action, part: str)
 def test_the_conflicts_are_these() -> None:
     assert {str(action): set(parts) for action, parts in CONFLICTS.items()} == {
         "run.start": {"author"},
+        "artifact.scan": {"author", "trainer"},
         "validation.run": {"author", "trainer"},
         "gate.approve": {"author", "trainer", "validator"},
         "gate.waive": {"author", "trainer", "validator"},
