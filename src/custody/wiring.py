@@ -18,10 +18,11 @@ from custody.core.access import Action
 from custody.core.actor import Role
 from custody.core.strictjson import b64decode
 from custody.core.subject import Subject, use_case_subject
-from custody.desk import CUSTODIAN, Desk, begin, check_name, enrol, now
+from custody.desk import CUSTODIAN, Desk, begin, now
 from custody.errors import InvalidInput, Unavailable
 from custody.gates import policy_of
 from custody.seal.keys import LogKey, PersonKey, raw_to_text
+from custody.stages.people import check_name, enrol
 
 if TYPE_CHECKING:
     from custody.adapters.memory import ForgivingMemory
@@ -251,7 +252,7 @@ def add_person(custody: Custody, by: str, name: str, roles: Sequence[str], publi
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(f"{public_key} cannot be read: {error}") from None
         return enrol(custody.desk, by, name, name, wanted, pem)
-    known = custody.desk.actors().actors.get(name)
+    known = custody.desk.roster().actors.get(name)
     if known is not None:
         return enrol(custody.desk, by, name, known.person, wanted, known.key)
     path = custody.config.keys / f"{name}.pem"

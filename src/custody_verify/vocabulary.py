@@ -18,16 +18,20 @@ START, ABORT, REPRODUCTION = _own("training-start"), _own("training-abort"), _ow
 APPROVAL, WAIVER, DECISION = _own("approval"), _own("waiver"), _own("gate-decision")
 ADMISSION, DEPLOYMENT, PREDICTIONS = _own("admission"), _own("deployment"), _own("prediction-segment")
 INCIDENT, RETIREMENT, DENIAL = _own("incident"), _own("retirement"), _own("denial")
+TRUST_ROOT, REVOCATION, GRANT = _own("trust-root"), _own("key-revocation"), _own("access-grant")
+DELEGATION, REVIEW, COUNTERSIGNATURE = _own("delegation"), _own("access-review"), _own("countersignature")
+ANCHOR, SPOT_CHECK, SUMMARY = _own("anchor"), _own("spot-check"), "https://slsa.dev/verification_summary/v1"
+ORDER, HOLD = _own("retirement-order"), _own("legal-hold")
 
 _ROLES = """owner security_manager data_engineer data_scientist ml_engineer validator approver compliance_officer
 auditor operator custodian"""
 ROLES = frozenset(_ROLES.split())
 
-_TYPES = {"s": str, "l": list, "d": dict, "b": bool, "n": str | None}
+_TYPES = {"s": str, "l": list, "d": dict, "b": bool, "n": str | None, "o": int | None}
 _STARTED = "run/use_case/seal/out:s checkpoint/code/parameters/environment/isolation:d"
 _DECIDERS = "validator approver compliance_officer custodian"
 # Each kind: the roles that may say it, and its fields as names:type with s text, i whole number, l list,
-# d object, b true or false, n text or null. Every kind but the provenance also has the text `at`.
+# d object, b true or false, n text or null, o number or null. Every kind but the provenance also has the text `at`.
 _LANGUAGE = {
     ENROLMENT: ("owner", "name/person/key/keyid/status:s roles:l"),
     USE_CASE: ("owner", "use_case/tier/purpose:s solo:b policy:d"),
@@ -50,12 +54,27 @@ _LANGUAGE = {
     INCIDENT: ("operator security_manager validator", "incident/type/status/reason:s affected:l"),
     RETIREMENT: ("operator", "use_case/reason/key_commitment:s ciphertexts/canary/copies:d"),
     DENIAL: ("custodian", "actor/person/action/reason:s"),
+    TRUST_ROOT: ("owner", "expires/log_key:s version/threshold/quorum:i owners/witnesses/signatures:l"),
+    REVOCATION: ("owner security_manager", "name/keyid/reason:s compromised_since:o"),
+    GRANT: (" ".join(sorted(ROLES - {"auditor", "custodian"})), "name/status/expires/reason:s roles:l emergency:b"),
+    DELEGATION: ("data_engineer ml_engineer validator operator", "name/key/keyid/expires/status:s roles:l"),
+    REVIEW: ("security_manager", "of/verdict/reason:s findings:l"),
+    COUNTERSIGNATURE: ("owner security_manager approver compliance_officer operator", "of/reason:s"),
+    ANCHOR: ("custodian", "size:i root/note:s tokens:l"),
+    SUMMARY: (
+        _DECIDERS,
+        "timeVerified/resourceUri/verificationResult:s verifier/policy:d inputAttestations/verifiedLevels:l",
+    ),
+    SPOT_CHECK: ("validator ml_engineer", "run/start/verdict/cause:s steps:i isolation:d"),
+    ORDER: ("operator security_manager", "use_case/reason:s"),
+    HOLD: ("compliance_officer", "use_case/matter/status/reason:s"),
 }
 
 
 def short(kind: str) -> str:
     """Return the name people use for a kind."""
-    return "training-finish" if kind == FINISH else kind.removeprefix("urn:custody:").removesuffix(":v1")
+    named = {FINISH: "training-finish", SUMMARY: "verification-summary"}
+    return named[kind] if kind in named else kind.removeprefix("urn:custody:").removesuffix(":v1")
 
 
 def check_fields(kind: str, said: dict[str, Any]) -> None:

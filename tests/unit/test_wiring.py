@@ -26,7 +26,7 @@ def test_a_project_begins_with_owner_custodian_and_use_case(tmp_path: Path) -> N
     record = custody.desk.read()
     assert [entry.kind for entry in record] == [kinds.ENROLMENT, kinds.ENROLMENT, kinds.USE_CASE]
     assert record.entries[2].predicate["purpose"] == "who gets a loan"
-    actors = custody.desk.actors().actors
+    actors = custody.desk.roster().actors
     assert {name: actor.roles for name, actor in actors.items()} == {
         "olga": {Role.OWNER},
         "custodian": {Role.CUSTODIAN},

@@ -132,7 +132,7 @@ def _name_who_may(app: App, error: NotPermitted) -> None:
             return
         action, model = Action(denials[-1].predicate["action"]), denials[-1].subject
         parts = parts_of(record, model.sha256)
-        able = [actor for actor, _ in who_can(list(app.custody.desk.actors().actors.values()), action)]
+        able = [actor for actor, _ in who_can(list(app.custody.desk.roster().actors.values()), action)]
     except (CustodyError, ValueError):  # the refusal itself is what matters
         return
     may = sorted(

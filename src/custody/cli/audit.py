@@ -171,7 +171,7 @@ def who_can(app: App, action: str) -> None:
 
     if action not in list(Action):
         raise InvalidInput(f"{action!r} is not an action", hint=f"actions: {', '.join(Action)}")
-    actors = list(app.custody.desk.actors().actors.values())
+    actors = list(app.custody.desk.roster().actors.values())
     rows = [
         {"name": actor.name, "person": actor.person, "why": access.reason}
         for actor, access in ask(actors, Action(action))
@@ -184,7 +184,7 @@ def who_can(app: App, action: str) -> None:
 def people(app: App) -> None:
     """List who is enrolled, with roles, and every denial on record."""
     desk = app.custody.desk
-    actors = desk.actors().actors.values()
+    actors = desk.roster().actors.values()
     denials = [{**entry.predicate, "entry": entry.index} for entry in desk.read().of_kind(kinds.DENIAL)]
     rows = [{"name": a.name, "person": a.person, "roles": sorted(a.roles), "keyid": a.keyid} for a in actors]
     lines = [f"  {row['name']:<14} {', '.join(row['roles'])}" for row in rows]

@@ -87,7 +87,7 @@ def person(app: App, name: str, roles: tuple[str, ...], key: Path | None) -> Non
     """Enrol NAME with one or more roles, or change the roles of someone enrolled."""
     from custody.wiring import add_person
 
-    known = app.custody.desk.actors().actors.get(name)
+    known = app.custody.desk.roster().actors.get(name)
     said = add_person(app.custody, app.actor, name, roles, key)
     was = sorted(str(role) for role in known.roles) if known else []
     now = ", ".join(sorted(roles))
@@ -101,7 +101,7 @@ def person(app: App, name: str, roles: tuple[str, ...], key: Path | None) -> Non
 @face
 def revoke(app: App, name: str) -> None:
     """Take NAME off the list: from now on their key signs nothing that counts. What they said stays."""
-    from custody.desk import revoke as take_off
+    from custody.stages.people import revoke as take_off
 
     said = take_off(app.custody.desk, app.actor, name)
     body = {"name": name, "keyid": said.predicate["keyid"], "entry": said.index}

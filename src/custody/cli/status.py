@@ -19,7 +19,7 @@ def status(app: App, use_case: str) -> None:
     name = use_case or app.use_case
     desk = app.custody.desk
     record = desk.read()
-    found = standing(record, name, list(desk.actors().actors.values()), desk.time())
+    found = standing(record, name, list(desk.roster().actors.values()), desk.time())
     if not found.tier:
         from custody.errors import NotFound
 
@@ -53,7 +53,7 @@ def next_(app: App, use_case: str, role: str) -> None:
         raise InvalidInput(f"{role!r} is not a role", hint=f"roles: {', '.join(ROLES)}")
     desk = app.custody.desk
     name = use_case or app.use_case
-    found = standing(desk.read(), name, list(desk.actors().actors.values()), desk.time())
+    found = standing(desk.read(), name, list(desk.roster().actors.values()), desk.time())
     steps = [step for step in found.steps if not role or role in step.roles]
     lines: list[str] = []
     for step in steps:

@@ -39,6 +39,16 @@ class Action(StrEnum):
     CLOSE_INCIDENT = "incident.close"
     RETIRE = "retirement.retire"
     DENY = "access.deny"
+    SIGN_ROOT = "root.sign"
+    REVOKE_KEY = "key.revoke"
+    GRANT_ACCESS = "access.grant"
+    BREAK_GLASS = "access.break_glass"
+    DELEGATE = "access.delegate"
+    REVIEW_ACCESS = "access.review"
+    COUNTERSIGN = "statement.countersign"
+    ANCHOR = "ledger.anchor"
+    ORDER_RETIREMENT = "retirement.order"
+    HOLD = "retirement.hold"
 
 
 _R = Role
@@ -63,6 +73,16 @@ GRANTS: Mapping[Action, frozenset[Role]] = {
     Action.CLOSE_INCIDENT: frozenset({_R.SECURITY_MANAGER}),
     Action.RETIRE: frozenset({_R.OPERATOR}),
     Action.DENY: frozenset({_R.CUSTODIAN}),
+    Action.SIGN_ROOT: frozenset({_R.OWNER}),
+    Action.REVOKE_KEY: frozenset({_R.OWNER, _R.SECURITY_MANAGER}),
+    Action.GRANT_ACCESS: frozenset({_R.OWNER}),
+    Action.BREAK_GLASS: frozenset(Role) - {_R.AUDITOR, _R.CUSTODIAN},
+    Action.DELEGATE: frozenset({_R.DATA_ENGINEER, _R.ML_ENGINEER, _R.VALIDATOR, _R.OPERATOR}),
+    Action.REVIEW_ACCESS: frozenset({_R.SECURITY_MANAGER}),
+    Action.COUNTERSIGN: frozenset({_R.OWNER, _R.SECURITY_MANAGER, _R.APPROVER, _R.COMPLIANCE_OFFICER, _R.OPERATOR}),
+    Action.ANCHOR: frozenset({_R.CUSTODIAN}),
+    Action.ORDER_RETIREMENT: frozenset({_R.OPERATOR, _R.SECURITY_MANAGER}),
+    Action.HOLD: frozenset({_R.COMPLIANCE_OFFICER}),
 }
 
 WRITES: Mapping[Action, frozenset[str]] = {
@@ -74,9 +94,9 @@ WRITES: Mapping[Action, frozenset[str]] = {
     Action.SEAL: frozenset({kinds.SEAL}),
     Action.APPROVE: frozenset({kinds.APPROVAL}),
     Action.WAIVE: frozenset({kinds.WAIVER}),
-    Action.DECIDE: frozenset({kinds.DECISION, kinds.ADMISSION}),
+    Action.DECIDE: frozenset({kinds.DECISION, kinds.ADMISSION, kinds.VERIFICATION_SUMMARY}),
     Action.START_RUN: frozenset({kinds.TRAINING_START, kinds.TRAINING_FINISH, kinds.TRAINING_ABORT}),
-    Action.REPRODUCE: frozenset({kinds.REPRODUCTION}),
+    Action.REPRODUCE: frozenset({kinds.REPRODUCTION, kinds.SPOT_CHECK}),
     Action.SCAN: frozenset({kinds.CHECK_RESULT}),
     Action.VALIDATE: frozenset({kinds.CHECK_RESULT, kinds.OPENING}),
     Action.DEPLOY: frozenset({kinds.DEPLOYMENT}),
@@ -86,6 +106,16 @@ WRITES: Mapping[Action, frozenset[str]] = {
     Action.CLOSE_INCIDENT: frozenset({kinds.INCIDENT}),
     Action.RETIRE: frozenset({kinds.RETIREMENT}),
     Action.DENY: frozenset({kinds.DENIAL}),
+    Action.SIGN_ROOT: frozenset({kinds.TRUST_ROOT}),
+    Action.REVOKE_KEY: frozenset({kinds.KEY_REVOCATION}),
+    Action.GRANT_ACCESS: frozenset({kinds.GRANT}),
+    Action.BREAK_GLASS: frozenset({kinds.GRANT}),
+    Action.DELEGATE: frozenset({kinds.DELEGATION}),
+    Action.REVIEW_ACCESS: frozenset({kinds.ACCESS_REVIEW}),
+    Action.COUNTERSIGN: frozenset({kinds.COUNTERSIGNATURE}),
+    Action.ANCHOR: frozenset({kinds.ANCHOR}),
+    Action.ORDER_RETIREMENT: frozenset({kinds.RETIREMENT_ORDER}),
+    Action.HOLD: frozenset({kinds.LEGAL_HOLD}),
 }
 """Which kinds of statement an action leaves. Readers hold every entry against this table as well."""
 

@@ -42,6 +42,11 @@ class Record:
     root: str
     roots: Mapping[int, str] = field(default_factory=dict)
     """Tree roots (hex) at the earlier sizes that run statements refer to."""
+    void: frozenset[int] = frozenset()
+    """Entries signed with a key that was, by a later word on record, compromised when it signed them.
+
+    They cannot help a model any more, and can still harm it: a revocation must not bury a bad result.
+    """
     _digests: dict[str, Evidence] = field(default_factory=dict, repr=False, compare=False)
     _subjects: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)
     _kinds: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)

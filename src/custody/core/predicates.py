@@ -35,6 +35,17 @@ PREDICTIONS = "urn:custody:prediction-segment:v1"
 INCIDENT = "urn:custody:incident:v1"
 RETIREMENT = "urn:custody:retirement:v1"
 DENIAL = "urn:custody:denial:v1"
+TRUST_ROOT = "urn:custody:trust-root:v1"
+KEY_REVOCATION = "urn:custody:key-revocation:v1"
+GRANT = "urn:custody:access-grant:v1"
+DELEGATION = "urn:custody:delegation:v1"
+ACCESS_REVIEW = "urn:custody:access-review:v1"
+COUNTERSIGNATURE = "urn:custody:countersignature:v1"
+ANCHOR = "urn:custody:anchor:v1"
+VERIFICATION_SUMMARY = "https://slsa.dev/verification_summary/v1"
+SPOT_CHECK = "urn:custody:spot-check:v1"
+RETIREMENT_ORDER = "urn:custody:retirement-order:v1"
+LEGAL_HOLD = "urn:custody:legal-hold:v1"
 
 BUILD_TYPE = "urn:custody:training:v1"
 
@@ -117,6 +128,34 @@ FIELDS: Mapping[str, Mapping[str, _T]] = {
         "copies": dict,
     },
     DENIAL: {"actor": str, "person": str, "action": str, "reason": str},
+    TRUST_ROOT: {
+        "version": int,
+        "expires": str,
+        "log_key": str,
+        "owners": list,
+        "threshold": int,
+        "witnesses": list,
+        "quorum": int,
+        "signatures": list,
+    },
+    KEY_REVOCATION: {"name": str, "keyid": str, "reason": str, "compromised_since": int | None},
+    GRANT: {"name": str, "roles": list, "status": str, "emergency": bool, "expires": str, "reason": str},
+    DELEGATION: {"name": str, "key": str, "keyid": str, "roles": list, "expires": str, "status": str},
+    ACCESS_REVIEW: {"of": str, "verdict": str, "findings": list, "reason": str},
+    COUNTERSIGNATURE: {"of": str, "reason": str},
+    ANCHOR: {"size": int, "root": str, "note": str, "tokens": list},
+    VERIFICATION_SUMMARY: {
+        "verifier": dict,
+        "timeVerified": str,
+        "resourceUri": str,
+        "policy": dict,
+        "inputAttestations": list,
+        "verificationResult": str,
+        "verifiedLevels": list,
+    },
+    SPOT_CHECK: {"run": str, "start": str, "steps": int, "verdict": str, "cause": str, "isolation": dict},
+    RETIREMENT_ORDER: {"use_case": str, "reason": str},
+    LEGAL_HOLD: {"use_case": str, "matter": str, "status": str, "reason": str},
 }
 
 
@@ -139,6 +178,8 @@ def short(kind: str) -> str:
     """Return the name people use for a kind."""
     if kind == TRAINING_FINISH:
         return "training-finish"
+    if kind == VERIFICATION_SUMMARY:
+        return "verification-summary"
     return kind.removeprefix("urn:custody:").removesuffix(":v1")
 
 

@@ -68,7 +68,7 @@ def passport(desk: Desk, use_case: str, name: str = "") -> Report:
     finish = find_model(record, use_case, name)
     chain = chain_of(record, finish)
     now = judge(record, finish.subject.sha256, use_case, desk.time())
-    found = standing(record, use_case, list(desk.actors().actors.values()), now.at, finish)
+    found = standing(record, use_case, list(desk.roster().actors.values()), now.at, finish)
     case = _Case(record, use_case, chain, found, now)
     stages = [
         StageRow(state.stage.capitalize(), state.sentence, list(state.entries), state.state.replace("_", " "))

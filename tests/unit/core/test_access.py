@@ -47,6 +47,17 @@ TABLE = {
     "incident.close": "security_manager",
     "retirement.retire": "operator",
     "access.deny": "custodian",
+    "root.sign": "owner",
+    "key.revoke": "owner security_manager",
+    "access.grant": "owner",
+    "access.break_glass": "approver compliance_officer data_engineer data_scientist ml_engineer operator owner "
+    "security_manager validator",
+    "access.delegate": "data_engineer ml_engineer operator validator",
+    "access.review": "security_manager",
+    "statement.countersign": "approver compliance_officer operator owner security_manager",
+    "ledger.anchor": "custodian",
+    "retirement.order": "operator security_manager",
+    "retirement.hold": "compliance_officer",
 }
 """The whole table, written a second time, so that no grant changes unnoticed."""
 

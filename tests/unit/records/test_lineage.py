@@ -147,7 +147,7 @@ def test_a_result_is_recorded_under_the_evaluator_that_made_it(life: Life) -> No
 
 
 def status(life: Life) -> Standing:
-    return standing(life.record, "loans", list(life.desk.actors().actors.values()), life.desk.time())
+    return standing(life.record, "loans", list(life.desk.roster().actors.values()), life.desk.time())
 
 
 def stands(life: Life) -> dict[str, str]:
