@@ -7,7 +7,16 @@ import pytest
 from custody.core import predicates as kinds
 from custody.errors import InvalidInput
 
-SAMPLES: dict[object, Any] = {str: "x", int: 1, float: 1.0, dict: {}, list: [], bool: True, str | None: None}
+SAMPLES: dict[object, Any] = {
+    str: "x",
+    int: 1,
+    float: 1.0,
+    dict: {},
+    list: [],
+    bool: True,
+    str | None: None,
+    int | None: None,
+}
 WRONG: dict[object, list[Any]] = {
     str: [None, 1, b"x"],
     int: ["1", True, 1.0, None],
@@ -15,6 +24,7 @@ WRONG: dict[object, list[Any]] = {
     list: [{}, None, "x"],
     bool: [1, None, "true"],
     str | None: [1, []],
+    int | None: ["1", []],
 }
 
 

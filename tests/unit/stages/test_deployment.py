@@ -54,7 +54,8 @@ def get(life: Life, environment: str = "production", desk: Desk | None = None) -
 
 def later(life: Life, days: float) -> Desk:
     """Return the same desk on another day."""
-    return Desk(life.desk.log, life.desk._owner_key, life.desk._signer, lambda: now() + timedelta(days=days))
+    custody = life.custody
+    return Desk(custody.desk.log, custody.config.owner_key, custody._signer, lambda: now() + timedelta(days=days))
 
 
 def test_a_model_whose_chain_holds_is_handed_out_as_bytes(life: Life) -> None:
