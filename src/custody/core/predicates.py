@@ -168,7 +168,7 @@ def check_predicate(kind: str, predicate: Mapping[str, Any]) -> None:
         if name not in predicate:
             raise InvalidInput(f"{short(kind)} lacks {name!r}")
         value = predicate[name]
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise InvalidInput(f"{short(kind)}: {name!r} has the wrong type ({type(value).__name__})")
     if kind != TRAINING_FINISH and not isinstance(predicate.get("at"), str):
         raise InvalidInput(f"{short(kind)} lacks 'at'")

@@ -24,7 +24,7 @@ WRONG: dict[object, list[Any]] = {
     list: [{}, None, "x"],
     bool: [1, None, "true"],
     str | None: [1, []],
-    int | None: ["1", []],
+    int | None: ["1", 1.0, True, []],
 }
 
 
