@@ -20,7 +20,7 @@ import pytest
 
 from custody.adapters.sqlite import SqliteStore
 from custody.errors import CustodyError, Tampered, Unavailable
-from custody.ledger.log import Head, Row, Sign, Snapshot, Store
+from custody.ledger.log import Head, Moved, Row, Sign, Snapshot, Store, check_cosigned
 from custody.ledger.merkle import Frontier, leaf_hash, root_of
 
 PROCESSES, APPENDS, KILLS = 2, 300, 20
@@ -46,6 +46,13 @@ class ListStore:
             self.rows = [*self.rows, *(Row(before.size + n, leaf, body) for n, (leaf, body) in enumerate(rows))]
             self.head = head
             return before.size, head
+
+    def cosign(self, size: int, note: str) -> None:
+        with self.turn:
+            if self.head is None or self.head.frontier.size != size:
+                raise Moved("grown")
+            check_cosigned(self.head.note, note)
+            self.head = Head(note, self.head.frontier)
 
 
 class Open(Protocol):
@@ -152,6 +159,56 @@ def test_what_is_signed_is_what_is_stored(opened: Open) -> None:
     heads = [store.append([row(text)], watch)[1] for text in "abc"]
     assert seen == [head.frontier for head in heads]
     assert [frontier.size for frontier in seen] == [1, 2, 3]
+
+
+def signed(frontier: Frontier) -> str:
+    return f"origin\n{frontier.size}\n{frontier.root.hex()}\n\n\u2014 log AAAA\n"
+
+
+def test_a_cosigned_note_takes_the_place_of_the_newest(opened: Open) -> None:
+    store = opened()
+    store.append([row("a")], signed)
+    head = store.append([row("b")], signed)[1]
+    for line in ("\u2014 witness BBBB\n", "\u2014 other CCCC\n"):
+        head = Head(head.note + line, head.frontier)
+        store.cosign(2, head.note)
+        assert store.read(0).head == opened().read(0).head == head
+    store.append([row("c")], signed)
+    assert [r.envelope for r in store.read(0).rows] == [b"a", b"b", b"c"]
+    assert store.read(0).head != head
+
+
+def test_nothing_but_signatures_can_be_added(opened: Open) -> None:
+    store = opened()
+    head = store.append([row("a")], signed)[1]
+    store.cosign(1, head.note + "\u2014 witness BBBB\n")
+    kept = store.read(0)
+    other = signed(Frontier().extend([leaf_hash(b"b")]))
+    for wrong in (
+        other,
+        head.note,
+        head.note + "\u2014 other CCCC\n",
+        "",
+        "x\n\n",
+        kept.head.note[:-1],
+        "y" + kept.head.note,
+    ):  # type: ignore[union-attr]
+        with pytest.raises(Tampered):
+            store.cosign(1, wrong)
+        assert store.read(0) == opened().read(0) == kept
+
+
+def test_a_checkpoint_that_is_not_the_newest_is_not_cosigned(opened: Open) -> None:
+    store = opened()
+    with pytest.raises(Moved):
+        store.cosign(0, "n\n\n\u2014 a A\n")
+    first = store.append([row("a")], signed)[1]
+    store.append([row("b")], signed)
+    kept = store.read(0)
+    for size in (0, 1, 3):
+        with pytest.raises(Moved):
+            store.cosign(size, first.note + "\u2014 witness BBBB\n")
+    assert store.read(0) == kept
 
 
 def test_threads_take_turns_and_lose_nothing(opened: Open) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from custody.errors import Tampered, Unavailable
-from custody.ledger.log import Head, Row, Sign, Snapshot
+from custody.ledger.log import Head, Moved, Row, Sign, Snapshot, check_cosigned
 from custody.ledger.merkle import Frontier
 
 WAIT_SECONDS = 30.0
@@ -71,33 +71,46 @@ class SqliteStore:
 
     def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
         """Append (leaf, envelope) pairs and their checkpoint in one durable transaction."""
-        with self._turn, self._errors():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                found = self._connection.execute(_NEWEST).fetchone()
-                before = _head(found)
-                frontier = before.frontier if before else Frontier()
-                first = frontier.size
-                after = frontier.extend(leaf for leaf, _ in rows)
-                self._connection.executemany(
-                    "INSERT INTO entry (idx, leaf, envelope) VALUES (?, ?, ?)",
-                    [(first + offset, leaf, envelope) for offset, (leaf, envelope) in enumerate(rows)],
-                )
-                note = sign(after)
-                self._connection.execute(
-                    "INSERT INTO checkpoint (size, note, frontier) VALUES (?, ?, ?)",
-                    (after.size, note, after.to_bytes()),
-                )
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._turn, self._errors(), self._writing():
+            before = _head(self._connection.execute(_NEWEST).fetchone())
+            frontier = before.frontier if before else Frontier()
+            first = frontier.size
+            after = frontier.extend(leaf for leaf, _ in rows)
+            self._connection.executemany(
+                "INSERT INTO entry (idx, leaf, envelope) VALUES (?, ?, ?)",
+                [(first + offset, leaf, envelope) for offset, (leaf, envelope) in enumerate(rows)],
+            )
+            note = sign(after)
+            self._connection.execute(
+                "INSERT INTO checkpoint (size, note, frontier) VALUES (?, ?, ?)",
+                (after.size, note, after.to_bytes()),
+            )
         return first, Head(note, after)
+
+    def cosign(self, size: int, note: str) -> None:
+        """Replace the note of the newest checkpoint, of `size`, by one with more signatures; durable."""
+        with self._turn, self._errors(), self._writing():
+            head = _head(self._connection.execute(_NEWEST).fetchone())
+            if head is None or head.frontier.size != size:
+                raise Moved(f"the newest checkpoint is no longer that of {size} entries", hint="try again")
+            check_cosigned(head.note, note)
+            self._connection.execute("UPDATE checkpoint SET note = ? WHERE size = ?", (note, size))
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Run the block as one durable transaction that waits for other writers, or leave nothing of it."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

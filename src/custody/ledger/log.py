@@ -45,6 +45,9 @@ class Snapshot:
 
 
 Sign = Callable[[Frontier], str]
+NewestKey = Callable[[Sequence[tuple[int, Envelope]]], bytes]
+"""Tell the log's key in force after these rows, whose place and bytes fit their leaves, but whose root and
+signatures are not checked yet. Raises `Tampered` where the rows do not lead from the configured key to one."""
 
 
 class Store(Protocol):
@@ -58,6 +61,13 @@ class Store(Protocol):
 
         Returns the first index and the new head. Concurrent writers wait for one another; raises
         `Unavailable` when they cannot, when the disk is full, or when it is read-only.
+        """
+
+    def cosign(self, size: int, note: str) -> None:
+        """Replace the note of the newest checkpoint, of `size`, by one with more signatures; durable.
+
+        The body must stay the same and every signature line must still be there (`check_cosigned`). Raises
+        `Moved` when the newest checkpoint has another size: a cosignature below it would help nobody.
         """
 
 
@@ -90,9 +100,18 @@ class Moved(Unavailable):
 class Log:
     """A ledger under one origin and one key."""
 
-    def __init__(self, store: Store, memory: Memory, origin: str, public: bytes, key: LogKey | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        memory: Memory,
+        origin: str,
+        public: bytes,
+        key: LogKey | None = None,
+        newest_key: NewestKey | None = None,
+    ) -> None:
         self._store, self._memory = store, memory
-        self.origin, self._public, self._key = origin, public, key
+        self.origin, self._key = origin, key
+        self._newest_key: NewestKey = newest_key or (lambda _rows: public)
 
     def append(self, envelopes: Sequence[Envelope], after: int | None = None) -> tuple[int, str]:
         """Append; returns the first index and the note of the covering checkpoint.
@@ -113,12 +132,25 @@ class Log:
         self._memory.remember(self.origin, head.frontier.size, head.frontier.root)
         return index, head.note
 
+    def cosign(self, note: str) -> None:
+        """Keep cosignatures of the newest checkpoint: `note` is its note with more signature lines.
+
+        Raises `Moved` when the log has grown meanwhile, `Tampered` when it is another checkpoint's note.
+        """
+        lines = note.split("\n", 3)
+        if len(lines) < 4 or lines[0] != self.origin or not (lines[1].isascii() and lines[1].isdigit()):
+            raise InvalidInput("this is not a checkpoint of this log")
+        self._store.cosign(int(lines[1][:16]), note)
+
     def read(self, known: Reading | None = None) -> Reading:
         """Read and verify the whole log; `known` spares the rows that were verified before.
 
-        (1) the checkpoint is signed by the log's key; (2) it is not older than what this client
-        remembers; (3) every leaf is the hash of its envelope; (4) the leaves give the checkpoint's
-        root; (5) they gave the remembered root at the remembered size. Raises `Tampered`.
+        (1) every row stands in its place, and its leaf is the hash of its envelope; (2) the checkpoint is
+        signed by the log's key, which is the configured one or the one the rows lead to; (3) it is not older
+        than what this client remembers; (4) it covers these rows, no fewer and no more, and they give its
+        root; (5) they gave the remembered root at the remembered size. Nothing is concluded from a row before
+        all five hold, but the log's key: whoever forges rows that lead to a key of their own fails at that
+        rotation's signatures, which no checkpoint can replace. Raises `Tampered`.
         """
         remembered = self._memory.last(self.origin)
         rows: list[tuple[int, Envelope]] = list(known.rows) if known else []
@@ -126,19 +158,10 @@ class Log:
         head = snapshot.head
         if head is None:
             raise Tampered("the ledger has no checkpoint", hint="restore it from a backup")
-        try:
-            checkpoint = open_checkpoint(head.note, self.origin, self._public)  # (1)
-        except InvalidInput as error:
-            raise Tampered(f"the ledger's newest checkpoint cannot be read: {error}") from None
-        if remembered and checkpoint.size < remembered[0]:  # (2)
-            raise Tampered(
-                f"the ledger was cut short: it has {checkpoint.size} entries, and {remembered[0]} were seen before",
-                hint="restore the missing entries from a backup or from an exported bundle",
-            )
         frontiers = dict(known.frontiers) if known else {0: Frontier()}
         frontier = frontiers[len(rows)]
         for row in snapshot.rows:
-            if row.index >= checkpoint.size:
+            if row.index >= head.frontier.size:
                 raise Tampered(f"the store holds entry {row.index}, which no checkpoint covers")
             if row.index != len(rows):
                 raise Tampered(f"entry {len(rows)} is missing from the ledger")
@@ -147,14 +170,25 @@ class Log:
                 leaf = leaf_of(envelope)
             except InvalidInput as error:
                 raise Tampered(f"entry {row.index} was altered: {error}") from None
-            if leaf != row.leaf:  # (3)
+            if leaf != row.leaf:  # (1)
                 raise Tampered(f"entry {row.index} was altered: it does not hash to its leaf")
             frontier = frontier.extend([row.leaf])
             frontiers[frontier.size] = frontier
             rows.append((row.index, envelope))
-        if len(rows) != checkpoint.size:
+        try:
+            checkpoint = open_checkpoint(head.note, self.origin, self._newest_key(rows))  # (2)
+        except InvalidInput as error:
+            raise Tampered(f"the ledger's newest checkpoint cannot be read: {error}") from None
+        if remembered and checkpoint.size < remembered[0]:  # (3)
+            raise Tampered(
+                f"the ledger was cut short: it has {checkpoint.size} entries, and {remembered[0]} were seen before",
+                hint="restore the missing entries from a backup or from an exported bundle",
+            )
+        if len(rows) > checkpoint.size:  # (4)
+            raise Tampered(f"the store holds entry {checkpoint.size}, which no checkpoint covers")
+        if len(rows) < checkpoint.size:
             raise Tampered(f"entry {len(rows)} is missing: the checkpoint covers {checkpoint.size} entries")
-        if frontier.root != checkpoint.root:  # (4)
+        if frontier.root != checkpoint.root:
             raise Tampered("the entries do not give the checkpoint's root: one was replaced or moved")
         if remembered and frontiers[remembered[0]].root != remembered[1]:  # (5)
             raise Tampered(f"the first {remembered[0]} entries are not those seen before: history was rewritten")
@@ -176,3 +210,12 @@ def leaf_of(envelope: Envelope) -> bytes:
     check_predicate(statement.kind, statement.predicate)
     record = f"custody-entry/v1\n{statement.kind}\n{envelope.digest}\n{envelope.keyid}\n"
     return leaf_hash(record.encode())
+
+
+def check_cosigned(old: str, new: str) -> None:
+    """Refuse a note that is not `old` with more signature lines behind the same text; raises `Tampered`."""
+    (body, blank, lines), (new_body, new_blank, new_lines) = old.partition("\n\n"), new.partition("\n\n")
+    if (body, blank) != (new_body, new_blank):
+        raise Tampered("the cosigned note is of another checkpoint than the one on record")
+    if not new_lines.endswith("\n") or not set(lines.splitlines()) <= set(new_lines.splitlines()):
+        raise Tampered("the cosigned note lacks a signature that is on record")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -368,6 +368,59 @@ def test_the_leaf_binds_statement_kind_and_key_but_not_the_signature() -> None:
     assert leaf_of(Envelope(one.payload, one.keyid, b"other")) == leaf_of(one)
     assert leaf_of(Envelope(one.payload, "other", one.signature)) != leaf_of(one)
     assert leaf_of(ENVELOPES[1]) != leaf_of(one)
+
+
+# Cosignatures and the log's keys
+
+
+COSIGNATURE = "\u2014 witness.example AAAA\n"
+
+
+def test_cosignatures_stand_behind_the_logs_own_signature(world: World) -> None:
+    note = world.log.read().note + COSIGNATURE
+    world.log.cosign(note)
+    assert world.log.read().note == note
+    assert world.log.read().checkpoint.size == 4
+    world.log.append([ENVELOPES[4]])
+    assert COSIGNATURE not in world.log.read().note
+
+
+def test_cosignatures_come_late_when_the_log_has_grown(world: World) -> None:
+    note = world.log.read().note + COSIGNATURE
+    world.log.append([ENVELOPES[4]])
+    with pytest.raises(Moved):
+        world.log.cosign(note)
+
+
+@pytest.mark.parametrize("wrong", ["", "hello", "example.org/other\n4\nAAAA\n\n", ORIGIN + "\nfour\nAAAA\n\n"])
+def test_what_is_no_checkpoint_of_this_log_is_not_cosigned(world: World, wrong: str) -> None:
+    note = world.log.read().note
+    with pytest.raises(InvalidInput, match="not a checkpoint of this log"):
+        world.log.cosign(wrong)
+    with pytest.raises(Tampered):
+        world.log.cosign(note.replace(ORIGIN + "\n4\n", ORIGIN + "\n4\nA", 1) + COSIGNATURE)
+    assert world.log.read().note == note
+
+
+def test_the_newest_checkpoint_is_opened_with_the_key_that_the_rows_lead_to(world: World) -> None:
+    new, seen = LogKey.generate(), []
+
+    def newest(rows: Sequence[tuple[int, Envelope]]) -> bytes:
+        seen.append([one for _, one in rows])
+        return new.public if ENVELOPES[4] in seen[-1] else KEY.public
+
+    memory = FileMemory(world.folder / "rotating")
+    assert Log(world.store, memory, ORIGIN, KEY.public, KEY, newest).read().checkpoint.size == 4
+    Log(world.store, memory, ORIGIN, KEY.public, new, newest).append([ENVELOPES[4]])
+    known = Log(world.store, memory, ORIGIN, KEY.public, None, newest).read()
+    assert known.checkpoint.size == 5
+    assert seen == [ENVELOPES[:4], ENVELOPES]
+    with pytest.raises(Tampered, match="not signed by the log's key"):
+        world.log.read()  # it knows of no rotation
+    Log(world.store, memory, ORIGIN, KEY.public, KEY, newest).append([envelope("f")])
+    for reading in (None, known):
+        with pytest.raises(Tampered, match="not signed by the log's key"):
+            Log(world.store, memory, ORIGIN, KEY.public, None, newest).read(reading)
 
 
 # Bundles
