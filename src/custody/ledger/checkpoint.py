@@ -1,19 +1,23 @@
-"""A checkpoint: the log's signed word on its size and root, as a C2SP signed note.
+"""A checkpoint: the log's signed word on its size and root, and what witnesses say to it.
 
-https://c2sp.org/tlog-checkpoint and https://c2sp.org/signed-note, Ed25519 (algorithm byte 1).
+https://c2sp.org/tlog-checkpoint, signed by the log with Ed25519 (signature type 1), and cosigned by
+witnesses as https://c2sp.org/tlog-cosignature says (cosignature/v1, signature type 4). A cosignature says:
+at that moment this was the largest tree of this log that I have seen, and it contains all I saw before.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from custody.core import strictjson
 from custody.errors import InvalidInput, Tampered
+from custody.ledger.note import COSIGNATURE, ED25519, Note, Signature, key_id, merged, parse_note
 from custody.seal.keys import LogKey, verify_ed25519
 
-_DASH = "\u2014"
+_LATEST = 2**53
+"""The last moment, in seconds since 1970, that is read as one; later ones would not survive JSON."""
 
 
 @dataclass(frozen=True)
@@ -32,39 +36,87 @@ class Checkpoint:
 def sign_checkpoint(checkpoint: Checkpoint, key: LogKey) -> str:
     """Return the note: body, blank line, one signature line."""
     body = checkpoint.body()
-    stamp = _key_hash(checkpoint.origin, key.public) + key.sign(body.encode())
-    return f"{body}\n{_DASH} {checkpoint.origin} {base64.b64encode(stamp).decode()}\n"
+    signature = Signature(checkpoint.origin, key_id(checkpoint.origin, ED25519, key.public), key.sign(body.encode()))
+    return Note(body, (signature,)).to_text()
 
 
-def open_checkpoint(note: str, origin: str, public: bytes) -> Checkpoint:
-    """Return the checkpoint if the log's key signed it; raises `Tampered` or `InvalidInput`."""
-    body, separator, signatures = note.partition("\n\n")
-    body += "\n"
-    lines = body.split("\n")
-    if not separator or len(lines) != 4 or lines[3] != "" or not signatures.endswith("\n"):
+def read_checkpoint(text: str) -> Checkpoint:
+    """Read the text of a checkpoint, three lines; raises `InvalidInput`. Extension lines are refused."""
+    lines = text.split("\n")
+    if len(lines) != 4 or lines[3] != "" or not lines[0]:
         raise InvalidInput("the checkpoint does not have the form of a signed note")
-    if lines[0] != origin:
-        raise Tampered(f"the checkpoint is of another log, {lines[0]!r}, not of {origin!r}")
-    if (
-        len(lines[1]) > 16
-        or not lines[1].isascii()
-        or not lines[1].isdigit()
-        or (lines[1] != "0" and lines[1].startswith("0"))
-    ):
-        raise InvalidInput("the checkpoint's size is not a number")
+    size = read_size(lines[1])
     root = strictjson.b64decode(lines[2], what="root hash")
     if len(root) != 32:
         raise InvalidInput("the checkpoint's root hash does not have 32 bytes")
-    for line in signatures.splitlines():
-        parts = line.split(" ")
-        if len(parts) != 3 or parts[0] != _DASH:
-            raise InvalidInput("the checkpoint has a malformed signature line")
-        stamp = strictjson.b64decode(parts[2], what="signature")
-        if parts[1] == origin and stamp[:4] == _key_hash(origin, public):
-            verify_ed25519(public, stamp[4:], body.encode())
-            return Checkpoint(origin, int(lines[1]), root)
+    return Checkpoint(lines[0], size, root)
+
+
+def read_size(text: str) -> int:
+    """Read a number of entries: decimal digits, no leading zero, at most 16; raises `InvalidInput`."""
+    plain = 0 < len(text) <= 16 and text.isascii() and text.isdigit()
+    if not plain or (text != "0" and text.startswith("0")):
+        raise InvalidInput("the checkpoint's size is not a number")
+    return int(text)
+
+
+def open_checkpoint(note: str, origin: str, public: bytes) -> Checkpoint:
+    """Return the checkpoint if the log's key signed it; raises `Tampered` or `InvalidInput`.
+
+    Signature lines of other keys are ignored, as the specification asks; malformed ones are refused.
+    """
+    found = parse_note(note)
+    if not found.text.startswith(f"{origin}\n"):
+        shown = found.text.partition("\n")[0]
+        raise Tampered(f"the checkpoint is of another log, {shown!r}, not of {origin!r}")
+    checkpoint = read_checkpoint(found.text)
+    wanted = key_id(origin, ED25519, public)
+    for signature in found.signatures:
+        if signature.name == origin and signature.key_id == wanted:
+            verify_ed25519(public, signature.value, found.text.encode())
+            return checkpoint
     raise Tampered("the checkpoint is not signed by the log's key")
 
 
-def _key_hash(origin: str, public: bytes) -> bytes:
-    return hashlib.sha256(origin.encode() + b"\n\x01" + public).digest()[:4]
+def cosign(note: str, name: str, key: LogKey, timestamp: int) -> Signature:
+    """Return a witness's cosignature of a note's text at `timestamp`, in seconds since 1970.
+
+    It says nothing of whether the note deserves one: that is `custody.ledger.witness`'s to find out.
+    """
+    text = parse_note(note).text
+    value = timestamp.to_bytes(8, "big") + key.sign(_cosigned(text, timestamp))
+    return Signature(name, key_id(name, COSIGNATURE, key.public), value)
+
+
+def cosignatures(note: str, witnesses: Mapping[str, bytes]) -> dict[str, int]:
+    """Return the witnesses whose cosignature of this note is valid, each with its moment (seconds since 1970).
+
+    `witnesses` maps names to raw Ed25519 public keys. Lines of other keys and lines that do not verify are
+    not counted, and neither is one key under two names. Raises `InvalidInput` for what is no signed note.
+    """
+    found = parse_note(note)
+    valid: dict[str, int] = {}
+    used: set[bytes] = set()
+    for signature in found.signatures:
+        public = witnesses.get(signature.name)
+        if public is None or public in used or signature.key_id != key_id(signature.name, COSIGNATURE, public):
+            continue
+        timestamp = int.from_bytes(signature.value[:8], "big")
+        if len(signature.value) != 72 or timestamp > _LATEST:
+            continue
+        try:
+            verify_ed25519(public, signature.value[8:], _cosigned(found.text, timestamp))
+        except Tampered:
+            continue
+        used.add(public)
+        valid[signature.name] = timestamp
+    return valid
+
+
+def with_cosignatures(note: str, more: tuple[Signature, ...]) -> str:
+    """Return the note with further cosignature lines."""
+    return merged(parse_note(note), more).to_text()
+
+
+def _cosigned(text: str, timestamp: int) -> bytes:
+    return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
