@@ -5,10 +5,15 @@ A test compares the pages on disk with what this writes, so a page cannot fall b
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 from custody import errors
 from custody.checks.registry import Check, Scale, registry
+
+sys.path.insert(0, str(Path(__file__).parent))
+import predicates
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -64,7 +69,19 @@ def error_lines() -> list[str]:
     return rows
 
 
+def schema_files() -> dict[str, str]:
+    """Return the text of each file in docs/reference/predicates, by name."""
+    return {f"{name}.json": json.dumps(body, indent=2) + "\n" for name, body in predicates.schemas().items()}
+
+
 if __name__ == "__main__":
+    folder = REFERENCE / "predicates"
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.json"):
+        old.unlink()
+    for name, body in schema_files().items():
+        (folder / name).write_text(body)
+    (REFERENCE / "predicates.md").write_text(predicates.page())
     (REFERENCE / "checks.md").write_text(checks_page())
     page = REFERENCE / "exit-codes.md"
     before, _, rest = page.read_text().partition("<!-- errors -->\n")
