@@ -373,7 +373,7 @@ def test_the_leaf_binds_statement_kind_and_key_but_not_the_signature() -> None:
 # Cosignatures and the log's keys
 
 
-COSIGNATURE = "\u2014 witness.example AAAA\n"
+COSIGNATURE = "\u2014 witness.example/one AAAAAAAAAAAA\n"
 
 
 def test_cosignatures_stand_behind_the_logs_own_signature(world: World) -> None:
