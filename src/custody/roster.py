@@ -74,6 +74,7 @@ class Roster:
             actor.name,
             actor.person,
             frozenset(str(role) for role in actor.roles),
+            envelope.keyid,
         )
 
     def _first(self, envelope: Envelope) -> Statement:

@@ -188,9 +188,25 @@ class Life:
         found = self.record.about(sha256, kinds.DATASET)
         return found[-1].digest if found else ""
 
-    def seal(self, *, document: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None) -> Evidence:
-        """Seal criteria with the policy of tier high."""
-        return self.say("dana", Action.SEAL, self.case, kinds.SEAL, self.sealed(document, policy))
+    def seal(
+        self,
+        *,
+        document: Mapping[str, Any] | None = None,
+        policy: Mapping[str, Any] | None = None,
+        countersigned: bool = True,
+        **more: Any,
+    ) -> Evidence:
+        """Seal criteria with the policy of tier high, and have them countersigned where it asks for that."""
+        said = self.sealed(document, policy)
+        found = self.say("dana", Action.SEAL, self.case, kinds.SEAL, {**said, **more})
+        if countersigned and said["policy"].get("countersign"):
+            self.countersign(found)
+        return found
+
+    def countersign(self, entry: Evidence, who: str = "sam", reason: str = "read and understood") -> Evidence:
+        """Sign somebody else's statement as well."""
+        said = {"of": entry.digest, "reason": reason}
+        return self.say(who, Action.COUNTERSIGN, entry.subject, kinds.COUNTERSIGNATURE, said)
 
     def sealed(
         self, document: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None

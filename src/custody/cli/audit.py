@@ -21,7 +21,6 @@ def audit() -> None:
 @face
 def verify(app: App) -> None:
     """Verify every entry, signature and root, and recompute every decision on record."""
-    from custody.core.evidence import Record
     from custody.core.release import decide as judge
     from custody.errors import Tampered
 
@@ -33,7 +32,7 @@ def verify(app: App) -> None:
         frontier = desk.reading.frontiers.get(said["size"])
         if frontier is None or said["size"] != entry.index:
             raise Tampered(f"the decision in entry {entry.index} does not say what it was based on")
-        then = Record(record.entries[: said["size"]], said["size"], frontier.root.hex(), record.roots)
+        then = record.before(said["size"], frontier.root.hex())
         again = judge(then, entry.subject.sha256, str(said["use_case"]), entry.at)
         if again.outcome != said["outcome"]:
             raise Tampered(

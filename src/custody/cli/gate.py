@@ -181,3 +181,23 @@ def show(app: App, model: str) -> None:
     decision = judge(record, finish.subject.sha256, app.use_case, desk.time())
     lines = [f"{decision.verdict}  model {finish.subject.short}, if decided now", *ruling_lines(decision.rulings)]
     app.show(decision.to_predicate(), lines, decision.verdict.exit_code)
+
+
+@gate.command()
+@click.argument("statement", default="")
+@click.option("--reason", default="read and understood", show_default=True, help="Why you sign it too.")
+@face
+def countersign(app: App, statement: str, reason: str) -> None:
+    """Sign a STATEMENT too, by entry number or digest; the newest criteria when none is named."""
+    from custody.stages.countersigning import countersign as put_on_record
+    from custody.stages.countersigning import find_entry, newest_seal, told
+
+    desk = app.custody.desk
+    record = desk.read()
+    entry = find_entry(record, statement) if statement else newest_seal(record, app.use_case)
+    for line in told(entry):
+        app.say(line)
+    said = put_on_record(desk, app.actor, entry.digest, reason)
+    body = {"of": entry.digest, "countersigned": entry.index, "entry": said.index, "person": said.person}
+    lines = [f"{said.person} countersigned entry {entry.index} (entry {said.index})."]
+    app.show(body, [*lines, *(["next: custody run -- python train.py"] if not statement else [])])

@@ -6,6 +6,7 @@ A dataset is known by the digests of its files, so that the same file under anot
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from custody.core import predicates as kinds
@@ -43,6 +44,54 @@ def openings_of(record: Record, seal: Evidence) -> list[Evidence]:
     ]
 
 
+@dataclass(frozen=True)
+class Attempts:
+    """All that was tried under one seal or on its held-out set, by number, whatever became of it."""
+
+    models: int
+    """Distinct models for which the held-out set was opened, under whatever seal or name."""
+    openings: int
+    started: int
+    """Runs begun under this seal."""
+    finished: int
+    aborted: int
+
+    def to_json(self) -> dict[str, int]:
+        """Return the form that a decision carries."""
+        return {
+            "models": self.models,
+            "openings": self.openings,
+            "started": self.started,
+            "finished": self.finished,
+            "aborted": self.aborted,
+        }
+
+    @property
+    def sentence(self) -> str:
+        """Return what was tried, as people read it."""
+        unfinished = self.started - self.finished - self.aborted
+        ends = f"{self.finished} ended in a model, {self.aborted} aborted"
+        if unfinished:
+            ends += f", {unfinished} never ended"
+        of = "1 model" if self.models == 1 else f"{self.models} models"
+        return f"{self.openings} openings of the held-out set for {of}; {self.started} attempts: {ends}"
+
+
+def attempts_under(record: Record, seal: Evidence) -> Attempts:
+    """Count everything that was tried; a run cannot be taken off the ledger, so none is missed."""
+    openings = openings_of(record, seal)
+    starts = {e.digest for e in record.of_kind(kinds.TRAINING_START) if e.predicate["seal"] == seal.digest}
+    finished = {kinds.start_of(e.predicate) for e in record.of_kind(kinds.TRAINING_FINISH)} & starts
+    aborted = {str(e.predicate["start"]) for e in record.of_kind(kinds.TRAINING_ABORT)} & starts
+    return Attempts(
+        len({str(entry.predicate["model"]) for entry in openings}),
+        len(openings),
+        len(starts),
+        len(finished),
+        len(aborted - finished),
+    )
+
+
 def judge_freshness(record: Record, seal: Evidence) -> Ruling:
     """Refuse criteria that were sealed after their held-out set had been opened."""
     before = [entry.index for entry in openings_of(record, seal) if entry.index < seal.index]
@@ -62,16 +111,17 @@ def judge_budget(record: Record, seal: Evidence) -> Ruling:
     openings = [entry.index for entry in openings_of(record, seal)]
     attempts = [e.index for e in record.of_kind(kinds.TRAINING_START) if e.predicate["seal"] == seal.digest]
     entries = tuple(sorted([*openings, *attempts]))
+    tried = attempts_under(record, seal).sentence
     limits = seal.predicate["criteria"]
     for what, count, limit in (
         ("held-out openings", len(openings), whole(limits.get("max_openings"))),
         ("training attempts", len(attempts), whole(limits.get("max_attempts"))),
     ):
         if limit is None or count > limit:
-            return Ruling("process.budget", UNKNOWN, f"exhausted: {count} {what}, sealed budget {limit}", entries)
-    return Ruling(
-        "process.budget", MET, f"{len(openings)} openings and {len(attempts)} attempts are within budget", entries
-    )
+            return Ruling(
+                "process.budget", UNKNOWN, f"exhausted: {count} {what}, sealed budget {limit} ({tried})", entries
+            )
+    return Ruling("process.budget", MET, f"within budget: {tried}", entries)
 
 
 def judge_data(record: Record, policy: Mapping[str, Any], start: Evidence, seal: Evidence, at: str) -> Ruling:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from custody.core import predicates as kinds
 from custody.core.subject import Subject
 
 
@@ -26,6 +27,8 @@ class Evidence:
     actor: str
     person: str
     roles: frozenset[str]
+    keyid: str = ""
+    """The key that signed it: sha256 of its DER, as in the envelope."""
 
     @property
     def at(self) -> str:
@@ -47,6 +50,8 @@ class Record:
 
     They cannot help a model any more, and can still harm it: a revocation must not bury a bad result.
     """
+    anchors: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """By the index of an anchor that is of this ledger: who validly cosigned its note, as `witness_id` names them."""
     _digests: dict[str, Evidence] = field(default_factory=dict, repr=False, compare=False)
     _subjects: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)
     _kinds: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)
@@ -64,6 +69,12 @@ class Record:
         """Return the entry with that payload digest."""
         return self._digests.get(digest)
 
+    def before(self, size: int, root: str) -> Record:
+        """Return the record as it stood with `size` entries and the tree root `root` (hex), void entries too."""
+        past = self.entries[:size]
+        anchors = {index: who for index, who in self.anchors.items() if index < size}
+        return Record(past, size, root, self.roots, void_of(past), anchors)
+
     def of_kind(self, kind: str) -> list[Evidence]:
         """Return the entries of one kind, in order."""
         return list(self._kinds.get(kind, ()))
@@ -79,3 +90,27 @@ class Record:
             if all(entry.predicate.get(name) == value for name, value in fields.items()):
                 return entry
         return None
+
+
+def void_of(entries: Iterable[Evidence]) -> frozenset[int]:
+    """Return the entries that the revocations among `entries` make void.
+
+    A revocation with `compromised_since` c voids what its key signed with index c or later; a c that is
+    not in 1 to the revocation's own index voids nothing.
+    """
+    since: dict[str, int] = {}
+    known = list(entries)
+    for entry in known:
+        if entry.kind != kinds.KEY_REVOCATION:
+            continue
+        first, keyid = entry.predicate["compromised_since"], str(entry.predicate["keyid"])
+        if isinstance(first, int) and not isinstance(first, bool) and 0 < first <= entry.index:
+            since[keyid] = min(first, since.get(keyid, first))
+    if not since:
+        return frozenset()
+    return frozenset(e.index for e in known if e.keyid in since and e.index >= since[e.keyid])
+
+
+def witness_id(name: str, key: str) -> str:
+    """Name a witness by name and raw Ed25519 key (base64): a new key under the old name is another witness."""
+    return f"{name} {key}"

@@ -1,6 +1,6 @@
 """What must hold, and whether it holds: criteria, and their judgement against the record.
 
-Four rules, all of them in `judge_criterion`:
+Six rules, all of them in `judge_criterion`:
 
 1. Silence denies: without a result there is no pass.
 2. Every result counts: all results for this subject must satisfy; a second try buries nothing.
@@ -8,6 +8,9 @@ Four rules, all of them in `judge_criterion`:
 4. A result counts only if it was made by a validator, with the sealed evaluator, on the sealed
    held-out set under a recorded opening, after the training ended, with a wall around the model where
    the policy asks for one. Any other is set aside, and silence denies.
+5. A result signed with a key that was compromised, or made under such an opening, must satisfy like any
+   other, and is no reason to pass: at least one other has to satisfy.
+6. Where several models were tried on one held-out set, intervals are widened by their number first.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 from custody.core import predicates as kinds
 from custody.core.decision import Ruling, Status
 from custody.core.evidence import Evidence, Record
+from custody.core.selection import factor, widened
 
 MAX_CRITERIA = 10_000
 
@@ -127,17 +131,20 @@ def judge_criterion(
     seal: Evidence,
     finished: int,
     makers: Collection[str] = (),
+    models: int = 1,
 ) -> Ruling:
     """Judge one criterion against all results about `subjects` (each must have at least one).
 
     `finished` is the ledger index of the training's finish statement; results about the model that
     are older than that are not about these bytes. `makers` are the persons who wrote the criteria or
-    trained the model.
+    trained the model, `models` is how many models were tried on the held-out set.
     """
+    models = models if criterion.on == "model" else 1
+    times = factor(models, seal.predicate["criteria"].get("confidence"))
     judged: list[tuple[Status, str, int, Mapping[str, Any]]] = []
     for subject in subjects:
         set_aside = f"no evidence of {criterion.asks}" + (f" for {subject[:12]}" if len(subjects) > 1 else "")
-        counted = 0
+        counted, sound = 0, 0
         for entry in record.about(subject, kinds.CHECK_RESULT):
             if entry.predicate["check"] != criterion.check or entry.predicate["stage"] == "runtime":
                 continue
@@ -145,10 +152,14 @@ def judge_criterion(
                 set_aside = objection
                 continue
             answer = _answer(criterion, entry)
-            judged.append((*compare(criterion, answer, entry.index), entry.index, answer))
+            judged.append((*_compared(criterion, answer, entry.index, models, times), entry.index, answer))
             counted += 1
+            sound += not _void(record, entry)
         if not counted:
             judged.append((Status.UNKNOWN, set_aside, -1, {}))
+        elif not sound:
+            why = f"every answer to {criterion.asks} was signed with a key that was compromised"
+            judged.append((Status.UNKNOWN, why, -1, {}))
     if not judged:
         return Ruling(criterion.id, Status.UNKNOWN, f"there is nothing to measure {criterion.asks} on")
     worst = min(judged, key=lambda item: _RANK[item[0]])
@@ -157,6 +168,25 @@ def judge_criterion(
 
 
 _RANK = {Status.NOT_MET: 0, Status.UNKNOWN: 1, Status.INCONCLUSIVE: 2, Status.WAIVED: 3, Status.MET: 4}
+
+
+def _void(record: Record, result: Evidence) -> bool:
+    """Tell whether a result, or the opening it was made under, was signed with a key that was compromised."""
+    opening = record.by_digest(str(result.predicate["inputs"].get("opening")))
+    return result.index in record.void or (opening is not None and opening.index in record.void)
+
+
+def _compared(
+    criterion: Criterion, answer: Mapping[str, Any], index: int, models: int, times: float | None
+) -> tuple[Status, str]:
+    """Compare the bound with the interval, widened by `times` where several models were tried."""
+    status, text = compare(criterion, answer, index)
+    if models <= 1 or status is Status.UNKNOWN or answer["low"] == answer["high"]:
+        return status, text
+    if times is None:
+        return Status.UNKNOWN, f"{models} models were tried, and the sealed confidence cannot be read to adjust for it"
+    status, text = compare(criterion, widened(answer, times), index)
+    return status, f"{text}; widened {times:.3g} times: the best of {models} models tried"
 
 
 def _objection(

@@ -12,13 +12,28 @@ from datetime import timedelta
 from typing import Any
 
 from custody.core import predicates as kinds
-from custody.core.data_rules import inputs_of, judge_budget, judge_data, judge_freshness, listed, source_expiries
+from custody.core.data_rules import (
+    attempts_under,
+    inputs_of,
+    judge_budget,
+    judge_data,
+    judge_freshness,
+    listed,
+    source_expiries,
+)
 from custody.core.decision import Decision, Ruling, Status
 from custody.core.evidence import Evidence, Record
 from custody.core.gate import Criterion, criteria_of, judge_criterion, whole
 from custody.core.moments import end, expired, moment, too_long
 from custody.core.seed import derive_seed
 from custody.core.subject import use_case_subject
+from custody.core.trust_rules import (
+    judge_access,
+    judge_countersigned,
+    judge_keys,
+    judge_transcript,
+    unwitnessed,
+)
 
 MET, NOT_MET, UNKNOWN = Status.MET, Status.NOT_MET, Status.UNKNOWN
 
@@ -40,13 +55,17 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
     makers = {seal.person, *trainers}
     rulings = [
         _time_of(record, at),
+        judge_keys(record, use_case, chains),
+        judge_access(record),
         _sourcing(record, use_case, seal),
         _risks(record, use_case, at, makers),
         _policy(record, use_case, seal),
+        _first_bad([judge_countersigned(record, policy, start, seal) for _, start, _ in chains]),
         _first_bad([_sealed_before_training(record, start, seal, inputs_of(start)) for _, start, _ in chains]),
         judge_freshness(record, seal),
         judge_budget(record, seal),
         _first_bad([_run(policy, start, end, inputs_of(start)) for end, start, _ in chains]),
+        _first_bad([judge_transcript(record, policy, start, end) for end, start, _ in chains]),
         _first_bad([judge_data(record, policy, start, seal, at) for _, start, _ in chains]),
         _separation(record, policy, model, seal, trainers),
         _standing(record, model, inputs),
@@ -54,9 +73,10 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
     waivers, refused, expiries = _waivers(record, policy, model, use_case, at, criteria, makers)
     if refused:
         rulings.append(refused)
+    models = attempts_under(record, seal).models
     for criterion in criteria:
         subjects = [model] if criterion.on == "model" else [sha256 for _, sha256 in inputs]
-        ruling = judge_criterion(criterion, record, subjects, seal, finish.index, makers)
+        ruling = judge_criterion(criterion, record, subjects, seal, finish.index, makers, models)
         waiver = waivers.get(criterion.id)
         if waiver and ruling.status in (Status.NOT_MET, Status.INCONCLUSIVE):
             reason = f"waived until {waiver.predicate['expires']} by {waiver.person}: {ruling.reason}"
@@ -143,7 +163,10 @@ def _time_of(record: Record, at: str) -> Ruling:
     newest = max((entry for entry in record if entry.at), key=lambda entry: end(entry.at), default=None)
     if now is None or newest is None or end(newest.at) > now:
         entries = (newest.index,) if newest else ()
-        return Ruling("process.time", UNKNOWN, "the decision is dated before evidence that it covers", entries)
+        reason = "the decision is dated before evidence that it covers"
+        if newest and now is not None:
+            reason += f": entry {newest.index} is dated {newest.at[:40]}; decide again after that moment"
+        return Ruling("process.time", UNKNOWN, reason, entries)
     return Ruling("process.time", MET, "the decision is dated after all it covers")
 
 
@@ -184,13 +207,19 @@ def _latest_risks(record: Record, use_case: str) -> dict[str, Evidence]:
     return latest
 
 
+def _answered(record: Record, entry: Evidence) -> str:
+    """Return the status a risk has by its newest word; an answer by a compromised key is none."""
+    status = str(entry.predicate["status"])
+    return "open again" if entry.index in record.void and status in ("treated", "accepted") else status
+
+
 def _risks(record: Record, use_case: str, at: str, makers: set[str]) -> Ruling:
     latest = _latest_risks(record, use_case)
     if not latest:
         return Ruling("process.risks", UNKNOWN, "no risk was ever opened: the sourcing decision opens them")
     entries = tuple(sorted(entry.index for entry in latest.values()))
     for risk, entry in sorted(latest.items()):
-        status = entry.predicate["status"]
+        status = _answered(record, entry)
         if status == "accepted":
             expires = entry.predicate["expires"]
             if entry.person in makers:
@@ -200,7 +229,8 @@ def _risks(record: Record, use_case: str, at: str, makers: set[str]) -> Ruling:
             if not expires or expired(str(expires), at):
                 return Ruling("process.risks", NOT_MET, f"the acceptance of risk {risk} has expired", entries)
         elif status != "treated":
-            return Ruling("process.risks", NOT_MET, f"risk {risk} is {status}: {entry.predicate['title']}", entries)
+            why = "answered with a key that was compromised" if status == "open again" else entry.predicate["title"]
+            return Ruling("process.risks", NOT_MET, f"risk {risk} is {status}: {why}", entries)
     return Ruling("process.risks", MET, f"{len(latest)} risks are treated or accepted", entries)
 
 
@@ -220,6 +250,8 @@ def _sealed_before_training(record: Record, start: Evidence, seal: Evidence, inp
         return Ruling(rule, NOT_MET, "the run's checkpoint is not one of this ledger", entries)
     if start.predicate["seed"] != derive_seed(str(root), seal.digest, inputs):
         return Ruling(rule, NOT_MET, "the run's seed does not follow from its checkpoint and seal", entries)
+    if lacking := unwitnessed(record, start, seal):
+        return Ruling(rule, UNKNOWN, lacking, entries)
     return Ruling(rule, MET, f"sealed in entry {seal.index}, started in entry {start.index}", entries)
 
 
@@ -262,6 +294,8 @@ def _standing(record: Record, model: str, inputs: list[tuple[str, str]]) -> Ruli
     latest: dict[tuple[str, str], Evidence] = {}
     for subject in (model, *(sha256 for _, sha256 in inputs)):
         for entry in record.about(subject, kinds.INCIDENT):
+            if entry.index in record.void and kinds.closes(entry.predicate, entry.roles):
+                continue
             latest[str(entry.predicate["incident"]), subject] = entry
     for (incident, _), entry in sorted(latest.items()):
         if not kinds.closes(entry.predicate, entry.roles):
@@ -294,18 +328,20 @@ def _waivers(
         if too_long(entry.at, expires, at, whole(policy.get("waiver_days"))):
             continue
         found[criterion] = entry
-    if len(found) > (whole(policy.get("max_waivers")) or 0):
+    most = whole(policy.get("max_waivers")) or 0
+    if len(found) > most:
         entries = tuple(sorted(entry.index for entry in found.values()))
         return (
             {},
             Ruling(
                 "process.waivers",
                 NOT_MET,
-                f"{len(found)} waivers; the policy allows {policy.get('max_waivers', 0)}",
+                f"{len(found)} waivers; the policy allows {most}",
                 entries,
             ),
             [],
         )
+    found = {criterion: entry for criterion, entry in found.items() if entry.index not in record.void}
     return found, None, [str(entry.predicate["expires"]) for entry in found.values()]
 
 
@@ -319,7 +355,10 @@ def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evid
     validators = {e.person for e in results if e.predicate["stage"] != "runtime"}
     last = max((e.index for e in results if e.predicate["stage"] != "runtime"), default=-1)
     approvals = [
-        e for e in record.about(model, kinds.APPROVAL) if e.predicate["use_case"] == seal.predicate["use_case"]
+        e
+        for e in record.about(model, kinds.APPROVAL)
+        if e.predicate["use_case"] == seal.predicate["use_case"]
+        and not (e.index in record.void and e.predicate["verdict"] == "approve")
     ]
     latest = {entry.person: entry for entry in approvals}
     for person, entry in sorted(latest.items()):

@@ -20,5 +20,5 @@ def policy_of(tier: str, *, solo: bool = False) -> dict[str, Any]:
     policy["runtime"] = [dict(item) for item in policy["runtime"]]
     policy["solo"] = solo
     if solo:
-        policy["approvals"] = 1
+        policy.update(approvals=1, countersign=[], retire_persons=1)
     return policy

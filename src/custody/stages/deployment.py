@@ -99,7 +99,7 @@ def check_decision(desk: Desk, record: Record, admission: Evidence) -> None:
     frontier = desk.reading.frontiers.get(size)
     if not isinstance(size, int) or size != said.index or frontier is None:
         raise Tampered(f"the decision in entry {said.index} does not say what it was based on")
-    then = Record(record.entries[:size], size, frontier.root.hex(), record.roots)
+    then = record.before(size, frontier.root.hex())
     again = judge(then, said.subject.sha256, str(said.predicate["use_case"]), said.at)
     if again.outcome != said.predicate["outcome"] or str(again.verdict) != said.predicate["verdict"]:
         raise Tampered(

@@ -19,6 +19,7 @@ from custody.core.model_file import SUFFIXES, model_file
 from custody.core.sandbox import Outcome, fixed_environment
 from custody.core.seed import derive_seed
 from custody.core.subject import Subject, run_subject
+from custody.core.trust_rules import countersignature, countersigners
 from custody.desk import Desk, Pen
 from custody.errors import InvalidInput, OutOfOrder, Tampered
 from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
@@ -64,6 +65,7 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
         )
     if seal is not None and seal.person == pen.actor.person and not desk.solo():
         desk.deny(pen.actor, Action.START_RUN, Access(allowed=False, reason=f"{seal.person} wrote the criteria"), None)
+    _refuse_uncountersigned(record, seal)
     _find_program(order.command, workshop.root)
     attempt, attempts = _attempt(record, seal)
     inputs = _inputs(desk, pen, record, seal, order.data)
@@ -118,6 +120,19 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
         finally:
             if not order.keep:
                 shutil.rmtree(out, ignore_errors=True)
+
+
+def _refuse_uncountersigned(record: Record, seal: Evidence | None) -> None:
+    """Refuse a run under criteria that lack the second signature their policy asks for: it could never be GO."""
+    roles = countersigners(seal.predicate["policy"]) if seal is not None else []
+    if seal is None or roles == []:
+        return
+    if roles is None or countersignature(record, seal, roles, record.size) is None:
+        who = " or ".join(map(str, roles or ["role it does not name"]))
+        raise OutOfOrder(
+            f"the criteria in entry {seal.index} are not countersigned; the policy asks for a {who}",
+            hint="custody gate countersign --as NAME",
+        )
 
 
 def _find_program(command: Sequence[str], root: Path) -> None:
