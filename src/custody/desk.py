@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from custody.core import predicates as kinds
 from custody.core.access import WRITES, Access, Action, decide, parts_of, separation
 from custody.core.actor import Actor, Role
+from custody.core.circumstances import context_of, describe
 from custody.core.evidence import Evidence, Record
+from custody.core.permission import Resource, Rules
 from custody.core.statement import Statement
 from custody.core.subject import Subject
 from custody.errors import InvalidInput, NotPermitted, Tampered, Unavailable
-from custody.ledger.anchor import anchored
+from custody.gates import access_schema, access_text
 from custody.ledger.log import Log, Moved, Reading
 from custody.roster import Roster
 from custody.seal.envelope import seal
@@ -47,8 +50,10 @@ class Desk:
         owner_key: str,
         signer: Callable[[str], Signer],
         clock: Callable[[], datetime] = now,
+        rules: Callable[[], Rules] | None = None,
     ) -> None:
         self._log, self._signer, self._clock = log, signer, clock
+        self._read_rules = rules or (lambda: Rules(access_text(), access_schema()))
         self._reading: Reading | None = None
         self._entries: list[Evidence] = []
         self._roster = Roster(owner_key)
@@ -78,8 +83,7 @@ class Desk:
             and size in reading.frontiers
         }
         checkpoint = reading.checkpoint
-        eyes = anchored(self._entries, self._log.origin, reading.frontiers)
-        return Record(tuple(self._entries), checkpoint.size, checkpoint.root.hex(), roots, self._roster.void, eyes)
+        return Record(tuple(self._entries), checkpoint.size, checkpoint.root.hex(), roots, self._roster.void)
 
     @property
     def reading(self) -> Reading:
@@ -109,18 +113,53 @@ class Desk:
             )
         return found
 
-    def permit(self, name: str, action: Action, model: Subject | None = None) -> Pen:
-        """Return a pen for one action, or record the denial and raise `NotPermitted`."""
+    @cached_property
+    def rules(self) -> Rules:
+        """Return the access policies in force; raises `InvalidInput` where a project's own cannot be read."""
+        return self._read_rules()
+
+    def permit(
+        self,
+        name: str,
+        action: Action,
+        model: Subject | None = None,
+        *,
+        resource: Resource | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Pen:
+        """Return a pen for one action, or record the denial and raise `NotPermitted`.
+
+        `model` is whom separation of duties asks about; `resource` what is acted on, where that is something else;
+        `context` the circumstances that no record tells (environment, purpose, mfa, clearance, second_person).
+        """
         actor = self.actor(name)
-        access = decide(actor, action)
-        if access.allowed and model is not None and not self.solo():
-            access = separation(actor, action, parts_of(self.read(), model.sha256))
+        access = self.access(actor, action, model, resource=resource, context=context)
         if not access.allowed:
             self.deny(actor, action, access, model)
         signer = self._signer(actor.name)
         if signer.keyid != actor.keyid:
             raise NotPermitted(f"the key of {actor.name} is not the one on record")
-        return Pen(self, actor, action, signer)
+        return Pen(self, actor, action, signer, self._by(access) if self.rules.own else {})
+
+    def access(
+        self,
+        actor: Actor,
+        action: Action,
+        model: Subject | None = None,
+        *,
+        resource: Resource | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Access:
+        """Decide about one action, here and now; records nothing."""
+        record, sha256 = self.read(), model.sha256 if model else ""
+        access = decide(actor, action)
+        if access.allowed and model is not None and not self.solo():
+            access = separation(actor, action, parts_of(record, sha256))
+            if not access.allowed:
+                return access
+        where = resource or describe(record, self.rules.type_of(action), sha256)
+        told = context_of(record, actor.person, action, sha256, self._clock(), context or {})
+        return self.rules.judge(actor, action, where, told)
 
     def deny(self, actor: Actor, action: Action, access: Access, model: Subject | None) -> None:
         """Record that somebody was refused, and refuse."""
@@ -128,12 +167,16 @@ class Desk:
         if custodian is not None:
             subject = model or Subject(f"actor:{actor.name}", actor.keyid)
             pen = Pen(self, custodian, Action.DENY, self._signer(CUSTODIAN))
-            pen.write(
-                subject,
-                kinds.DENIAL,
-                {"actor": actor.name, "person": actor.person, "action": str(action), "reason": access.reason},
-            )
+            said: dict[str, Any] = {"actor": actor.name, "person": actor.person, "action": str(action)}
+            said |= {"reason": access.reason, **self._by(access)}
+            if access.missing:
+                said["missing"] = list(access.missing)
+            pen.write(subject, kinds.DENIAL, said)
         raise NotPermitted(access.reason, hint="the refusal is on record; another person has to do this")
+
+    def _by(self, access: Access) -> dict[str, Any]:
+        """Return what is recorded of how it was decided: the rule, and the policies by content."""
+        return {"rule": access.rule, "policy": self.rules.digest}
 
     def solo(self) -> bool:
         """Tell whether the use case was opened in solo mode, where one person plays every part."""
@@ -179,6 +222,8 @@ class Pen:
     actor: Actor
     action: Action
     _signer: Signer
+    _by: Mapping[str, Any] = field(default_factory=dict)
+    """By which rule of a project's own policies, where it has any."""
 
     def write(self, subject: Subject, kind: str, predicate: Mapping[str, Any], after: int | None = None) -> Evidence:
         """Record a statement; the pen's action must cover its kind.
@@ -192,6 +237,8 @@ class Pen:
             body.setdefault("at", self.desk.time())
             # Two persons may say the same thing in the same second; a copy of either is still a copy.
             body.setdefault("id", secrets.token_hex(8))
+            if self._by and kind not in (kinds.VERIFICATION_SUMMARY, kinds.TRUST_ROOT):
+                body.setdefault("access", dict(self._by))
         return self.desk.write(Statement(subject, kind, body), self._signer, after)
 
 

@@ -1,8 +1,11 @@
-"""Who may do what: one table, deny by default.
+"""Who may do what at most: one table, deny by default.
 
 Roles grant; nothing is granted by being somebody. An action that is not in the table is denied, an
 actor without a role is denied. What depends on *this* model (an author may not approve, a trainer
 may not validate) is not a matter of roles: it is decided from the record, in `separation`.
+
+Readers hold every statement against this table. What may be done here and now, with which data and under which
+circumstances, the policies say (`permission`); for whatever leaves a statement they can only take away.
 """
 
 from __future__ import annotations
@@ -49,9 +52,24 @@ class Action(StrEnum):
     ANCHOR = "ledger.anchor"
     ORDER_RETIREMENT = "retirement.order"
     HOLD = "retirement.hold"
+    READ_DATA = "data.read"
+    APPEND_DATA = "data.append"
+    MODIFY_DATA = "data.modify"
+    LABEL_DATA = "data.label"
+    APPROVE_DATA = "data.approve"
+    DELETE_DATA = "data.delete"
+    READ_WEIGHTS = "weights.read"
+    READ_LOGS = "logs.read"
+    READ_METRICS = "metrics.read"
+    READ_HELD_OUT_METRICS = "held_out_metrics.read"
+    PROMOTE = "deployment.promote"
+    ROLL_BACK = "deployment.rollback"
+    VIEW_TRAFFIC = "deployment.view_traffic"
+    READ_LEDGER = "ledger.read"
 
 
 _R = Role
+_SIGNERS = frozenset({_R.VALIDATOR, _R.APPROVER, _R.COMPLIANCE_OFFICER, _R.AUDITOR, _R.SECURITY_MANAGER})
 GRANTS: Mapping[Action, frozenset[Role]] = {
     Action.ENROL: frozenset({_R.OWNER}),
     Action.DECIDE_SOURCE: frozenset({_R.SECURITY_MANAGER, _R.APPROVER}),
@@ -83,6 +101,20 @@ GRANTS: Mapping[Action, frozenset[Role]] = {
     Action.ANCHOR: frozenset({_R.CUSTODIAN}),
     Action.ORDER_RETIREMENT: frozenset({_R.OPERATOR, _R.SECURITY_MANAGER}),
     Action.HOLD: frozenset({_R.COMPLIANCE_OFFICER}),
+    Action.READ_DATA: frozenset({_R.DATA_ENGINEER, _R.DATA_SCIENTIST, _R.VALIDATOR}),
+    Action.APPEND_DATA: frozenset({_R.DATA_ENGINEER}),
+    Action.MODIFY_DATA: frozenset({_R.DATA_ENGINEER}),
+    Action.LABEL_DATA: frozenset({_R.DATA_ENGINEER}),
+    Action.APPROVE_DATA: frozenset({_R.APPROVER}),
+    Action.DELETE_DATA: frozenset({_R.DATA_ENGINEER}),
+    Action.READ_WEIGHTS: frozenset({_R.OPERATOR, _R.VALIDATOR}),
+    Action.READ_LOGS: frozenset({_R.ML_ENGINEER, _R.SECURITY_MANAGER, _R.AUDITOR}),
+    Action.READ_METRICS: _SIGNERS | {_R.DATA_SCIENTIST, _R.ML_ENGINEER},
+    Action.READ_HELD_OUT_METRICS: _SIGNERS,
+    Action.PROMOTE: frozenset({_R.OPERATOR}),
+    Action.ROLL_BACK: frozenset({_R.OPERATOR, _R.SECURITY_MANAGER}),
+    Action.VIEW_TRAFFIC: frozenset({_R.OPERATOR, _R.SECURITY_MANAGER}),
+    Action.READ_LEDGER: frozenset(Role) - {_R.CUSTODIAN},
 }
 
 WRITES: Mapping[Action, frozenset[str]] = {
@@ -116,16 +148,37 @@ WRITES: Mapping[Action, frozenset[str]] = {
     Action.ANCHOR: frozenset({kinds.ANCHOR}),
     Action.ORDER_RETIREMENT: frozenset({kinds.RETIREMENT_ORDER}),
     Action.HOLD: frozenset({kinds.LEGAL_HOLD}),
+    Action.READ_DATA: frozenset(),
+    Action.APPEND_DATA: frozenset(),
+    Action.MODIFY_DATA: frozenset(),
+    Action.LABEL_DATA: frozenset(),
+    Action.APPROVE_DATA: frozenset(),
+    Action.DELETE_DATA: frozenset(),
+    Action.READ_WEIGHTS: frozenset(),
+    Action.READ_LOGS: frozenset(),
+    Action.READ_METRICS: frozenset(),
+    Action.READ_HELD_OUT_METRICS: frozenset(),
+    Action.PROMOTE: frozenset(),
+    Action.ROLL_BACK: frozenset(),
+    Action.VIEW_TRAFFIC: frozenset(),
+    Action.READ_LEDGER: frozenset(),
 }
 """Which kinds of statement an action leaves. Readers hold every entry against this table as well."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Whether an action is allowed, and why."""
+    """Whether an action is allowed, and why.
+
+    `rule` is the id of the policy that decided, with its `line`; "table" where the table did, "" where no policy
+    allowed it. `missing` are the circumstances nobody told that a rule asked for.
+    """
 
     allowed: bool
     reason: str
+    rule: str = ""
+    line: int = 0
+    missing: tuple[str, ...] = ()
 
 
 def decide(actor: Actor, action: Action) -> Access:
@@ -155,6 +208,8 @@ CONFLICTS: Mapping[Action, tuple[str, ...]] = {
     Action.VALIDATE: ("author", "trainer"),
     Action.APPROVE: ("author", "trainer", "validator"),
     Action.WAIVE: ("author", "trainer", "validator"),
+    Action.DEPLOY: ("trainer",),
+    Action.PROMOTE: ("trainer",),
 }
 """Parts that exclude an action on the same model: whoever played one may not do the other."""
 

@@ -22,3 +22,13 @@ def policy_of(tier: str, *, solo: bool = False) -> dict[str, Any]:
     if solo:
         policy.update(approvals=1, countersign=[], retire_persons=1)
     return policy
+
+
+def access_text() -> str:
+    """Return the access policies that Custody ships, as Cedar text."""
+    return resources.files("custody.gates").joinpath("access.cedar").read_text("utf-8")
+
+
+def access_schema() -> str:
+    """Return the Cedar schema the access policies are written for."""
+    return resources.files("custody.gates").joinpath("access.cedarschema").read_text("utf-8")

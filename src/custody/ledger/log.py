@@ -90,9 +90,7 @@ class Reading:
     note: str
     frontiers: dict[int, Frontier]
     fresh: bool
-    """False on first contact: nothing was remembered to hold the log against. Reading again does not mend that."""
-    seen: int = 0
-    """How many entries were remembered from before the first of these readings; 0 on first contact."""
+    """False on first contact: nothing was remembered to hold the log against."""
 
 
 class Moved(Unavailable):
@@ -195,10 +193,7 @@ class Log:
         if remembered and frontiers[remembered[0]].root != remembered[1]:  # (5)
             raise Tampered(f"the first {remembered[0]} entries are not those seen before: history was rewritten")
         self._memory.remember(self.origin, checkpoint.size, checkpoint.root)
-        if known:
-            return Reading(rows, checkpoint, head.note, frontiers, known.fresh, known.seen)
-        seen = remembered[0] if remembered else 0
-        return Reading(rows, checkpoint, head.note, frontiers, remembered is not None, seen)
+        return Reading(rows, checkpoint, head.note, frontiers, remembered is not None)
 
     def _sign(self, frontier: Frontier) -> str:
         if self._key is None:

@@ -58,6 +58,21 @@ TABLE = {
     "ledger.anchor": "custodian",
     "retirement.order": "operator security_manager",
     "retirement.hold": "compliance_officer",
+    "data.read": "data_engineer data_scientist validator",
+    "data.append": "data_engineer",
+    "data.modify": "data_engineer",
+    "data.label": "data_engineer",
+    "data.approve": "approver",
+    "data.delete": "data_engineer",
+    "weights.read": "operator validator",
+    "logs.read": "auditor ml_engineer security_manager",
+    "metrics.read": "approver auditor compliance_officer data_scientist ml_engineer security_manager validator",
+    "held_out_metrics.read": "approver auditor compliance_officer security_manager validator",
+    "deployment.promote": "operator",
+    "deployment.rollback": "operator security_manager",
+    "deployment.view_traffic": "operator security_manager",
+    "ledger.read": "approver auditor compliance_officer data_engineer data_scientist ml_engineer operator owner "
+    "security_manager validator",
 }
 """The whole table, written a second time, so that no grant changes unnoticed."""
 
@@ -145,6 +160,8 @@ def test_the_conflicts_are_these() -> None:
         "validation.run": {"author", "trainer"},
         "gate.approve": {"author", "trainer", "validator"},
         "gate.waive": {"author", "trainer", "validator"},
+        "deployment.deploy": {"trainer"},
+        "deployment.promote": {"trainer"},
     }
 
 
