@@ -27,7 +27,7 @@ from custody.gates import access_schema, access_text
 from custody.ledger.log import Log, Moved, Reading
 from custody.roster import Roster
 from custody.seal.envelope import seal
-from custody.seal.keys import Signer, keyid_of
+from custody.seal.keys import Signer, keyid_of, raw_to_text
 
 CUSTODIAN = "custodian"
 RESERVED = frozenset({CUSTODIAN, "log", "commitments"})
@@ -56,7 +56,7 @@ class Desk:
         self._read_rules = rules or (lambda: Rules(access_text(), access_schema()))
         self._reading: Reading | None = None
         self._entries: list[Evidence] = []
-        self._roster = Roster(owner_key)
+        self._roster = Roster(owner_key, log.origin, raw_to_text(log.public))
 
     @property
     def log(self) -> Log:

@@ -29,6 +29,8 @@ class Evidence:
     roles: frozenset[str]
     keyid: str = ""
     """The key that signed it: sha256 of its DER, as in the envelope."""
+    rests: frozenset[int] = frozenset()
+    """The entries its signer's right rests on: enrolment or delegation, what confirmed it, grants in effect."""
 
     @property
     def at(self) -> str:
@@ -96,7 +98,8 @@ def void_of(entries: Iterable[Evidence]) -> frozenset[int]:
     """Return the entries that the revocations among `entries` make void.
 
     A revocation with `compromised_since` c voids what its key signed with index c or later; a c that is
-    not in 1 to the revocation's own index voids nothing.
+    not in 1 to the revocation's own index voids nothing. Whatever rests on a void entry is void as well, so
+    that a thief's sock puppets fall with the thief. `entries` come in the ledger's order.
     """
     since: dict[str, int] = {}
     known = list(entries)
@@ -108,7 +111,11 @@ def void_of(entries: Iterable[Evidence]) -> frozenset[int]:
             since[keyid] = min(first, since.get(keyid, first))
     if not since:
         return frozenset()
-    return frozenset(e.index for e in known if e.keyid in since and e.index >= since[e.keyid])
+    void: set[int] = set()
+    for entry in known:
+        if entry.index >= since.get(entry.keyid, entry.index + 1) or not entry.rests.isdisjoint(void):
+            void.add(entry.index)
+    return frozenset(void)
 
 
 def witness_id(name: str, key: str) -> str:

@@ -90,7 +90,9 @@ class Reading:
     note: str
     frontiers: dict[int, Frontier]
     fresh: bool
-    """False on first contact: nothing was remembered to hold the log against."""
+    """False on first contact: nothing was remembered to hold the log against. Reading again does not mend that."""
+    seen: int = 0
+    """How many entries were remembered from before the first of these readings; 0 on first contact."""
 
 
 class Moved(Unavailable):
@@ -110,7 +112,7 @@ class Log:
         newest_key: NewestKey | None = None,
     ) -> None:
         self._store, self._memory = store, memory
-        self.origin, self._key = origin, key
+        self.origin, self._key, self.public = origin, key, public
         self._newest_key: NewestKey = newest_key or (lambda _rows: public)
 
     def append(self, envelopes: Sequence[Envelope], after: int | None = None) -> tuple[int, str]:
@@ -193,7 +195,10 @@ class Log:
         if remembered and frontiers[remembered[0]].root != remembered[1]:  # (5)
             raise Tampered(f"the first {remembered[0]} entries are not those seen before: history was rewritten")
         self._memory.remember(self.origin, checkpoint.size, checkpoint.root)
-        return Reading(rows, checkpoint, head.note, frontiers, remembered is not None)
+        if known:
+            return Reading(rows, checkpoint, head.note, frontiers, known.fresh, known.seen)
+        seen = remembered[0] if remembered else 0
+        return Reading(rows, checkpoint, head.note, frontiers, remembered is not None, seen)
 
     def _sign(self, frontier: Frontier) -> str:
         if self._key is None:

@@ -136,28 +136,40 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> None:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    if public in _SMALL_ORDER:
-        raise Tampered("the log's key is of small order: it would accept forged signatures")
+    try:
+        check_ed25519(public, "the log's key")
+    except InvalidInput as error:
+        raise Tampered(error.message) from None
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         raise Tampered("the checkpoint's signature is not by the log's key") from None
 
 
+def check_ed25519(public: bytes, what: str = "this key") -> None:
+    """Raise `InvalidInput` unless `public` is a raw Ed25519 key that is not of small order.
+
+    A key of order 1, 2, 4 or 8 accepts signatures that nobody made. The points are told by their y coordinate
+    modulo p, so that non-canonical encodings are found as well (RFC 8032 section 5.1.3; Cremers and Jackson,
+    "Prime, Order Please!", 2019).
+    """
+    if len(public) != 32:
+        raise InvalidInput(f"{what} does not have 32 bytes")
+    if (int.from_bytes(public, "little") & ~(1 << 255)) % _P25519 in _SMALL_ORDER:
+        raise InvalidInput(f"{what} is of small order: it would accept forged signatures")
+
+
+_P25519 = 2**255 - 19
 _SMALL_ORDER = frozenset(
-    bytes.fromhex(text)
-    for text in (
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0000000000000000000000000000000000000000000000000000000000000080",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-    )
+    {
+        0,
+        1,
+        _P25519 - 1,
+        int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"),
+        int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"),
+    }
 )
-"""Encodings of the points of order 1, 2, 4 and 8 (RFC 7748 section 7, Ed25519 form)."""
+"""The y coordinates of the points of order 4, 1, 2 and 8."""
 
 
 def _load_public(pem: str) -> EllipticCurvePublicKey:

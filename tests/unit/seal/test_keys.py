@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unavailable
-from custody.seal.keys import _SMALL_ORDER, LogKey, PersonKey, keyid_of, raw_to_text, verify_ed25519, verify_p256
+from custody.seal.keys import (
+    LogKey,
+    PersonKey,
+    check_ed25519,
+    keyid_of,
+    raw_to_text,
+    verify_ed25519,
+    verify_p256,
+)
 
 KINDS: list[Any] = [PersonKey, LogKey]
 
@@ -154,14 +162,21 @@ def test_only_p256_may_sign_statements() -> None:
             verify_p256(public, b"", b"")
 
 
+P = 2**255 - 19
+EIGHT = int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little")
+SMALL = [(y | sign << 255).to_bytes(32, "little") for y in (0, 1, P - 1, EIGHT, P - EIGHT, P, P + 1) for sign in (0, 1)]
+
+
 def test_a_log_key_of_small_order_is_refused() -> None:
-    identity = bytes([1]) + bytes(31)
+    identity = SMALL[2]
+    assert identity == bytes([1]) + bytes(31)
     forged = identity + bytes(32)  # R is the identity and s is 0: valid for any message under such a key
-    assert identity in _SMALL_ORDER
-    assert len(_SMALL_ORDER) == 8
-    for public in _SMALL_ORDER:
+    assert len(set(SMALL)) == 14  # the five y coordinates, p + 0 and p + 1 among them, with either sign
+    for public in SMALL:
         with pytest.raises(Tampered, match="small order"):
             verify_ed25519(public, forged, b"anything")
+        with pytest.raises(InvalidInput, match="small order"):
+            check_ed25519(public)
 
 
 @pytest.mark.parametrize("public", [b"", bytes(31), bytes(33)])
