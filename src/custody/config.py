@@ -17,6 +17,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("use_case", "actor"),
     "trust": ("origin", "log_key", "owner_key"),
 }
+_OUTSIDE = ("urls", "tsa", "tsa_roots")
+"""The settings of the table [witness], all of them optional."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Config:
     passphrase: str
     own_keys: Path | None = None
     """A folder of the user's own, with private keys that are in no project; from CUSTODY_KEYS."""
+    witness_urls: tuple[str, ...] = ()
+    """Where witnesses of this ledger are asked; whom to believe stands in the trust root, not here."""
+    tsa_urls: tuple[str, ...] = ()
+    """Time-stamping authorities to ask (RFC 3161)."""
+    tsa_roots: Path | None = None
+    """Certificates (PEM) under which time stamps are believed; without them none is."""
 
     @property
     def folder(self) -> Path:
@@ -95,6 +103,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}") from None
     values: dict[str, str] = {}
+    outside = _read_outside(path, found.pop("witness", {}))
     for table, keys in _KEYS.items():
         part: Any = found if not table else found.pop(table, {})
         if not isinstance(part, dict):
@@ -116,7 +125,36 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         state=state_folder(environment),
         passphrase=environment.get("CUSTODY_PASSPHRASE", ""),
         own_keys=Path(environment["CUSTODY_KEYS"]) if environment.get("CUSTODY_KEYS") else None,
+        witness_urls=outside[0],
+        tsa_urls=outside[1],
+        tsa_roots=outside[2],
     )
+
+
+def _read_outside(path: Path, part: Any) -> tuple[tuple[str, ...], tuple[str, ...], Path | None]:
+    """Read the table [witness]: lists of URLs, and a file of certificates beside `custody.toml`."""
+    if not isinstance(part, dict):
+        raise InvalidInput(f"{path}: 'witness' must be a table")
+    if unknown := [key for key in part if key not in _OUTSIDE]:
+        raise InvalidInput(f"{path}: {unknown[0]!r} is not a setting", hint=f"known: {', '.join(_OUTSIDE)}")
+    lists = []
+    for key in _OUTSIDE[:2]:
+        value = part.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(url, str) and url for url in value):
+            raise InvalidInput(f"{path}: {key!r} must be a list of URLs")
+        lists.append(tuple(value))
+    roots = part.get("tsa_roots", "")
+    if not isinstance(roots, str):
+        raise InvalidInput(f"{path}: 'tsa_roots' must be the name of a file")
+    return lists[0], lists[1], path.parent / roots if roots else None
+
+
+def witness_folder(environment: Mapping[str, str]) -> Path:
+    """Return where a witness of this user keeps its key and what it signed: CUSTODY_WITNESS, or the user's data."""
+    if given := environment.get("CUSTODY_WITNESS"):
+        return Path(given)
+    base = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME", "/tmp")) / ".local" / "share")  # noqa: S108
+    return Path(base) / "custody-witness"
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:

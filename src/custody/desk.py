@@ -24,6 +24,7 @@ from custody.core.statement import Statement
 from custody.core.subject import Subject
 from custody.errors import InvalidInput, NotPermitted, Tampered, Unavailable
 from custody.gates import access_schema, access_text
+from custody.ledger.anchor import anchored
 from custody.ledger.log import Log, Moved, Reading
 from custody.roster import Roster
 from custody.seal.envelope import seal
@@ -83,7 +84,8 @@ class Desk:
             and size in reading.frontiers
         }
         checkpoint = reading.checkpoint
-        return Record(tuple(self._entries), checkpoint.size, checkpoint.root.hex(), roots, self._roster.void)
+        eyes = anchored(self._entries, self._log.origin, reading.frontiers)
+        return Record(tuple(self._entries), checkpoint.size, checkpoint.root.hex(), roots, self._roster.void, eyes)
 
     @property
     def reading(self) -> Reading:

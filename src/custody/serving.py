@@ -26,6 +26,7 @@ HALF = 0.5
 class AdmittedModel:
     """A model whose whole chain held when it was loaded; it logs what it predicts.
 
+    `freshness` says in a sentence how it is known that the ledger was not cut short before that.
     `predict_proba` writes to the prediction log before it answers, and looks at the ledger again every
     few seconds: an incident stops a model that is already in memory, too.
     """
@@ -33,7 +34,7 @@ class AdmittedModel:
     def __init__(
         self, custody: Custody, admitted: Admitted, estimator: Any, log: PredictionLog, actor: str, positive: str
     ) -> None:
-        self.subject, self.admission = admitted.subject, admitted.admission
+        self.subject, self.admission, self.freshness = admitted.subject, admitted.admission, admitted.freshness
         self._custody, self._estimator, self._log, self._actor = custody, estimator, log, actor
         self._column = _column(estimator, positive)
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -26,8 +27,14 @@ from custody.stages.people import check_name, enrol
 
 if TYPE_CHECKING:
     from custody.adapters.memory import ForgivingMemory
+    from custody.adapters.witness_book import FileBook
+    from custody.adapters.witness_server import WitnessServer
+    from custody.core.evidence import Evidence
     from custody.core.sandbox import Sandbox
+    from custody.ledger.witness import Witness
+    from custody.records.freshness import Freshness
     from custody.records.vault import ModelVault
+    from custody.stages.anchoring import Panel
     from custody.stages.runtime import PredictionLog
     from custody.stages.validation import Bench
     from custody.workshop import Workshop
@@ -154,6 +161,35 @@ class Custody:
 
         return PredictionLog(self.config.predictions, model, environment, self._commitment_key())
 
+    def freshness(self) -> Freshness:
+        """Return how fresh the ledger is, in one sentence: witnessed, consistent, or unproven."""
+        from custody.records.freshness import freshness
+
+        record = self.desk.read()
+        return freshness(record, self.desk.reading, self.desk.time())
+
+    def panel(self, urls: Sequence[str] = (), authorities: Sequence[str] = ()) -> Panel:
+        """Return the outside eyes of this ledger: those named here, else those of `custody.toml`."""
+        from custody.adapters.timestamps import HttpAuthority
+        from custody.adapters.witness_client import HttpWitness
+        from custody.records.freshness import eyes_of
+        from custody.stages.anchoring import Panel
+
+        asked = (*urls, *authorities)
+        eyes = eyes_of(self.desk.read())
+        return Panel(
+            eyes.witnesses,
+            eyes.quorum,
+            [HttpWitness(url) for url in (urls if asked else self.config.witness_urls)],
+            [HttpAuthority(url) for url in (authorities if asked else self.config.tsa_urls)],
+        )
+
+    def anchor(self) -> Evidence:
+        """Anchor the newest checkpoint with the witnesses and authorities of `custody.toml`."""
+        from custody.stages.anchoring import anchor
+
+        return anchor(self.desk, self.panel()).entry
+
     def _commitment_key(self) -> bytes:
         path = self.config.keys / "commitments.key"
         try:
@@ -261,3 +297,29 @@ def add_person(custody: Custody, by: str, name: str, roles: Sequence[str], publi
         custody.desk.permit(by, Action.ENROL)
         key.save(path, custody.config.passphrase)
     return enrol(custody.desk, by, name, name, wanted, key.public)
+
+
+def witness_book(folder: Path, create: str = "", passphrase: str = "") -> FileBook:
+    """Open a witness's folder, or with a name in `create` make a new one."""
+    from custody.adapters.witness_book import FileBook
+
+    return FileBook.create(folder, create, passphrase) if create else FileBook(folder)
+
+
+def open_witness(folder: Path, passphrase: str = "") -> Witness:
+    """Open a witness with its key."""
+    from custody.ledger.witness import Witness
+
+    book = witness_book(folder)
+    return Witness(book.name(), book.key(passphrase), book, lambda: int(time.time()))
+
+
+def witness_server(witness: Witness, host: str, port: int, say: Callable[[str], None]) -> WitnessServer:
+    """Return a witness behind a port; `serve_forever` answers. Raises `Unavailable` where it cannot listen."""
+    from custody.adapters.witness_server import WitnessServer
+
+    try:
+        return WitnessServer(witness, host, port, say)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Unavailable(f"cannot listen on {host}:{port}: {why}", hint="choose another --port") from None

@@ -38,17 +38,17 @@ def verify(app: App) -> None:
             raise Tampered(
                 f"the decision in entry {entry.index} is {said['verdict']}; the record gives {again.verdict}"
             )
-    fresh = desk.reading.fresh
+    fresh = app.custody.freshness()
     lines = [
         f"{record.size} entries, every signature and hash checked; "
         f"{counted(len(decisions), 'decision')} recomputed, {'it agrees' if len(decisions) == 1 else 'all agree'}.",
         f"  root {record.root}",
-        "  consistent with what this machine saw before"
-        if fresh
-        else "  freshness unproven: this machine had not seen this ledger before",
+        f"  {fresh.sentence}",
     ]
-    body = {"entries": record.size, "root": record.root, "decisions": len(decisions), "fresh": fresh}
-    app.show(body, lines)
+    body = {"entries": record.size, "root": record.root, "decisions": len(decisions), "fresh": fresh.proven}
+    if not fresh.enough:
+        lines.append(f"next: custody ledger anchor   (the trust root asks for {counted(fresh.needed, 'witness')})")
+    app.show({**body, "freshness": fresh.to_json()}, lines, 0 if fresh.enough else 3)
 
 
 @audit.command("export")

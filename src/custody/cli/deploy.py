@@ -21,7 +21,9 @@ def deploy(app: App, model: str, environment: str, folder: Path | None) -> None:
     custody = app.custody
     admitted, said = hand_out(custody.desk, custody.vault, app.actor, app.use_case, environment, model, folder)
     lines = [
-        f"Model {admitted.subject.short} is deployed to {environment} (entry {said.index}).",
+        f"Model {admitted.subject.short} is deployed to {environment} (entry {said.index})"
+        f"{'.' if admitted.freshness.proven else ', freshness unproven.'}",
+        f"  {admitted.freshness.sentence}",
         f"  admission in entry {admitted.admission.index}, until {admitted.admission.predicate['expires']}",
         f'  in Python: custody.load("{app.use_case}", environment="{environment}")',
     ]
@@ -30,5 +32,6 @@ def deploy(app: App, model: str, environment: str, folder: Path | None) -> None:
         "environment": environment,
         "entry": said.index,
         "files": sorted(admitted.files),
+        "freshness": admitted.freshness.to_json(),
     }
     app.show(body, lines)

@@ -1,4 +1,4 @@
-"""`custody`: fifteen verbs, in the order of a model's life."""
+"""`custody`: fifteen verbs in the order of a model's life, and the nouns of evidence and rights."""
 
 from __future__ import annotations
 
@@ -27,36 +27,48 @@ VERBS = {
     "audit": ("custody.cli.audit", "Verify the ledger, export it, explain who may do what."),
 }
 
+NOUNS = {
+    "ledger": ("custody.cli.ledger", "Look after the ledger: have outside eyes see it."),
+    "witness": (
+        "custody.cli.witness",
+        "Be the outside eye of somebody's ledger: sign it only if nothing was rewritten.",
+    ),
+}
+"""What few people need every day; listed under a heading of its own."""
+COMMANDS = {**VERBS, **NOUNS}
+
 
 class Lifecycle(click.Group):
-    """A group whose verbs are imported when they are called, and listed in the order of the life."""
+    """A group whose commands are imported when they are called, and listed in the order of the life."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the verbs in order."""
-        return list(VERBS)
+        """Return the verbs in order, then the nouns."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one verb's module."""
-        if cmd_name not in VERBS:
+        """Import one command's module."""
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(VERBS[cmd_name][0])
-        command: click.Command = getattr(module, "next_" if cmd_name == "next" else cmd_name)
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, "next_" if cmd_name == "next" else cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Name the nearest verb when one is misspelt."""
-        if args and args[0] not in VERBS:
+        """Name the nearest command when one is misspelt."""
+        if args and args[0] not in COMMANDS:
             import difflib
 
-            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"{args[0]!r} is not a command.{hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the verbs without importing them."""
+        """List the commands without importing them."""
         with formatter.section("A model's life"):
             formatter.write_dl([(verb, about) for verb, (_, about) in VERBS.items()])
+        with formatter.section("Evidence and rights"):
+            formatter.write_dl([(noun, about) for noun, (_, about) in NOUNS.items()])
 
 
 @click.group(cls=Lifecycle, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

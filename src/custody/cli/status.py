@@ -24,19 +24,18 @@ def status(app: App, use_case: str) -> None:
         from custody.errors import NotFound
 
         raise NotFound(f"use case {name!r} is not on record", hint="custody init")
-    fresh = desk.reading.fresh
+    fresh = app.custody.freshness()
     solo = "   SOLO: no separation of duties" if found.solo else ""
     lines = [f"{name}  tier {found.tier}   model {found.model[:12] or '-'}   {record.size} entries{solo}", ""]
     for state in found.stages:
         entries = ", ".join(map(str, state.entries[-3:]))
         tail = click.style(f"  [{'...' if len(state.entries) > 3 else ''}{entries}]" if entries else "", dim=True)
         lines.append(f"  {state.stage:<11} {word(state.state)} {state.sentence}{tail}")
-    if not fresh:
-        lines += ["", "  Freshness unproven: this machine had not seen this ledger before."]
+    lines += ["", f"  {fresh.sentence[0].upper()}{fresh.sentence[1:]}"]
     if found.steps:
         step = found.steps[0]
         lines += ["", f"next: {step.command}   ({_who(step.persons, step.roles)})"]
-    app.show({**asdict(found), "entries": record.size, "fresh": fresh}, lines)
+    app.show({**asdict(found), "entries": record.size, "fresh": fresh.proven, "freshness": fresh.to_json()}, lines)
 
 
 @click.command("next")

@@ -8,7 +8,7 @@ at that moment this was the largest tree of this log that I have seen, and it co
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from custody.core import strictjson
@@ -113,9 +113,26 @@ def cosignatures(note: str, witnesses: Mapping[str, bytes]) -> dict[str, int]:
     return valid
 
 
-def with_cosignatures(note: str, more: tuple[Signature, ...]) -> str:
-    """Return the note with further cosignature lines."""
-    return merged(parse_note(note), more).to_text()
+def with_cosignatures(note: str, more: Iterable[Signature], witnesses: Mapping[str, bytes]) -> str:
+    """Return the note with the log's own signature first and then every valid cosignature, by name.
+
+    What is not by one of `witnesses` is left out: a note has one form for one set of witnesses, so that
+    whoever carries it can put nothing into it unnoticed. A newer line of a witness replaces its older one.
+    """
+    found = parse_note(note)
+    origin = found.text.partition("\n")[0]
+    own = [signature for signature in found.signatures if signature.name == origin and len(signature.value) == 64]
+    # Each line by itself: an outsider's bad line must not take the place of another witness's good one.
+    good = [line for line in more if cosignatures(Note(found.text, (line,)).to_text(), witnesses)]
+    found = merged(found, sorted(good, key=lambda line: line.value[:8]))
+    valid = cosignatures(found.to_text(), witnesses)
+    theirs = [
+        signature
+        for name in sorted(valid)
+        for signature in found.signatures
+        if signature.name == name and signature.key_id == key_id(name, COSIGNATURE, witnesses[name])
+    ]
+    return Note(found.text, (*own, *theirs)).to_text()
 
 
 def _cosigned(text: str, timestamp: int) -> bytes:

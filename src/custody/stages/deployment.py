@@ -14,7 +14,8 @@ from custody.core.evidence import Evidence, Record
 from custody.core.release import decide as judge
 from custody.core.subject import Subject
 from custody.desk import Desk
-from custody.errors import NotPermitted, OutOfOrder, Tampered
+from custody.errors import NotPermitted, OutOfOrder, Tampered, Unknown
+from custody.records.freshness import NOT_PROVEN, Freshness, freshness
 from custody.records.lineage import chain_of, find_model, open_incidents
 from custody.records.vault import ModelVault
 
@@ -26,22 +27,29 @@ class Admitted:
     subject: Subject
     admission: Evidence
     files: Mapping[str, bytes]
+    freshness: Freshness = NOT_PROVEN
+    """How it is known that the ledger was not cut short; "freshness unproven" where it is not known."""
 
 
 def admit(desk: Desk, vault: ModelVault, actor: str, use_case: str, environment: str, name: str = "") -> Admitted:
-    """Check everything, then decrypt. (1) the ledger, (2) the person, (3) an admission for this digest
-    and environment, (4) the decision behind it, recomputed, (5) its time, (6) no incident, no retirement,
-    no later refusal, (7) the bytes.
+    """Check everything, then decrypt. (1) the ledger, as fresh as the trust root asks for, (2) the person, (3) an
+    admission for this digest and environment, (4) the decision behind it, recomputed, (5) its time, (6) no
+    incident, no retirement, no later refusal, (7) the bytes.
 
-    Raises `Tampered` (1, 4, 7), `NotPermitted` (2, 5, 6) or `OutOfOrder` (3).
+    Raises `Tampered` (1, 4, 7), `Unknown` (1), `NotPermitted` (2, 5, 6) or `OutOfOrder` (3).
     """
-    record = desk.read()  # (1)
+    fresh = freshness(desk.read(), desk.reading, desk.time())  # (1)
+    if not fresh.enough:
+        raise Unknown(
+            f"{fresh.sentence}, and the trust root asks for {fresh.needed} witnesses",
+            hint="custody ledger anchor: an old copy of the ledger would look the same",
+        )
     desk.permit(actor, Action.LOAD)  # (2)
     record = desk.read()
     admission = admission_of(record, use_case, environment, name)  # (3)
     check_decision(desk, record, admission)  # (4)
     check_standing(record, admission, desk.time())  # (5) (6)
-    return Admitted(admission.subject, admission, vault.open(admission.subject.sha256))  # (7)
+    return Admitted(admission.subject, admission, vault.open(admission.subject.sha256), fresh)  # (7)
 
 
 def deploy(
