@@ -26,23 +26,24 @@ from pathlib import Path
 from typing import IO
 
 from custody.adapters import hints, seccomp
-from custody.adapters.program import Program, resolve, sealed_environment
-from custody.adapters.supervise import LOG_LIMIT, Adopting, Group, Limits, supervise
-from custody.adapters.view import View, copy_verified
+from custody.adapters.bare import Bare
+from custody.adapters.program import INSIDE, Program, resolve, sealed_environment
+from custody.adapters.supervise import LOG_LIMIT, Adopting, Ear, Group, Limits, supervise
+from custody.adapters.view import View
 from custody.core.sandbox import (
     CODE,
     DEFAULT_OUTPUT_LIMIT,
     IN,
     OUT,
+    PIPE,
     SITE,
     Confinement,
+    Listener,
     Mount,
     Outcome,
-    is_relative,
 )
 from custody.errors import CustodyError, InvalidInput, Unavailable
 
-_SITECUSTOMIZE = Path(__file__).parent / "inside" / "sitecustomize.py"
 _SCRATCH = 8 * 1024**3
 """Bytes that /tmp inside may hold; it lies in memory."""
 
@@ -88,13 +89,20 @@ class Bubblewrap:
         memory_limit: int | None = None,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
         watch: Callable[[bytes], None] | None = None,
+        listener: Listener | None = None,
     ) -> Outcome:
         """Run `command` sealed; see `Sandbox.run`."""
         work, output = Path(os.path.abspath(work)), Path(os.path.abspath(output))
         program = resolve(command, work)
         output.mkdir(parents=True, exist_ok=True)
         limits = Limits(time_limit, memory_limit, output_limit)
-        with View(mounts, work) as view, log.open("wb") as stream, Adopting():
+        with contextlib.ExitStack() as stack:
+            view, stream = stack.enter_context(View(mounts, work)), stack.enter_context(log.open("wb"))
+            stack.enter_context(Adopting())
+            ear = stack.enter_context(Ear(view.folder, listener)) if listener else None
+            if ear:
+                view.bind(PIPE, ear.path, writable=True)
+                environment = {**environment, "CUSTODY_TRANSCRIPT": PIPE}
             view.bind(OUT, output, writable=True)
             if output.is_relative_to(work):
                 view.bind_relative(output.relative_to(work).as_posix(), output, writable=True)
@@ -103,15 +111,15 @@ class Bubblewrap:
             started = self._start(program, view, environment, stream, limits, piped=False)
             try:
                 outcome = supervise(
-                    started.process, first=started.first, limits=limits, output=output, log=log, watch=watch
+                    started.process, first=started.first, limits=limits, output=output, log=log, watch=watch, ear=ear
                 )
                 reported = started.exit_code()
             finally:
                 started.close()
         tail = hints.read_tail(log)
-        if reported is None and not outcome.hint:
+        if reported is None and not outcome.hint and not outcome.enough:
             raise _setup_failure(tail, program)
-        if outcome.exit_code and not outcome.hint:
+        if outcome.exit_code and not outcome.hint and not outcome.enough:
             place = hints.Place(work, output, program.python, sealed=True)
             outcome = replace(outcome, hint=hints.explain(tail, place))
         return outcome
@@ -154,7 +162,8 @@ class Bubblewrap:
         """Start bubblewrap, wait for its namespaces, set the limits, and let the command begin."""
         for folder in program.folders:
             view.bind(str(folder), folder)
-        view.bind(f"{SITE}/sitecustomize.py", _SITECUSTOMIZE)
+        for name, source in INSIDE.items():
+            view.bind(f"{SITE}/{name}", source)
         inner = sealed_environment(environment, program, out=OUT, inputs=IN, site=SITE)
         with contextlib.ExitStack() as handles:
 
@@ -227,89 +236,6 @@ class _Started:
 
     def close(self) -> None:
         os.close(self.status)
-
-
-class Bare:
-    """No isolation: a plain process in the real folder, with the same environment, limits and log."""
-
-    def __init__(self, reason: str = "asked for") -> None:
-        self._reason = reason
-
-    def describe(self) -> Confinement:
-        """Say that nothing is isolated, and why."""
-        return Confinement("none", network=True, seccomp=False, detail=f"not isolated: {self._reason}")
-
-    def run(
-        self,
-        command: Sequence[str],
-        *,
-        mounts: Sequence[Mount],
-        output: Path,
-        work: Path,
-        environment: Mapping[str, str],
-        time_limit: float,
-        log: Path,
-        memory_limit: int | None = None,
-        output_limit: int = DEFAULT_OUTPUT_LIMIT,
-        watch: Callable[[bytes], None] | None = None,
-    ) -> Outcome:
-        """Run `command` where it stands; see `Sandbox.run`."""
-        work, output = Path(os.path.abspath(work)), Path(os.path.abspath(output))
-        program = resolve(command, work)
-        output.mkdir(parents=True, exist_ok=True)
-        limits = Limits(time_limit, memory_limit, output_limit)
-        with tempfile.TemporaryDirectory(prefix="custody-home-") as home, log.open("wb") as stream:
-            _verify(mounts, Path(home))
-            process = Group(
-                [_outside(word, mounts) for word in program.words],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                env=self._environment(environment, program, mounts, home, str(output)),
-                cwd=work,
-                start_new_session=True,
-            )
-            limits.apply(process.pid)
-            outcome = supervise(process, first=None, limits=limits, output=output, log=log, watch=watch)
-        if outcome.exit_code and not outcome.hint:
-            place = hints.Place(work, output, program.python, sealed=False)
-            outcome = replace(outcome, hint=hints.explain(hints.read_tail(log), place))
-        return outcome
-
-    def popen(
-        self,
-        command: Sequence[str],
-        *,
-        mounts: Sequence[Mount],
-        environment: Mapping[str, str],
-        log: Path,
-        work: Path | None = None,
-        memory_limit: int | None = None,
-    ) -> subprocess.Popen[bytes]:
-        """Start a long-lived `command` where it stands; see `Sandbox.popen`."""
-        program = resolve(command, work or Path("/"))
-        home = tempfile.mkdtemp(prefix="custody-home-")
-        _verify(mounts, Path(home))
-        with log.open("wb") as stream:
-            process = Group(
-                [_outside(word, mounts) for word in program.words],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                env=self._environment(environment, program, mounts, home, ""),
-                cwd=work or home,
-                start_new_session=True,
-            )
-        Limits(0, memory_limit, LOG_LIMIT).apply(process.pid)
-        weakref.finalize(process, shutil.rmtree, home, ignore_errors=True)
-        return process
-
-    def _environment(
-        self, environment: Mapping[str, str], program: Program, mounts: Sequence[Mount], home: str, out: str
-    ) -> dict[str, str]:
-        site = str(_SITECUSTOMIZE.parent)
-        inner = sealed_environment(environment, program, out=out, inputs="", site=site)
-        return {name: _outside(value, mounts) for name, value in inner.items()} | {"HOME": home, "TMPDIR": home}
 
 
 def detect(program: str | None = None) -> Bubblewrap | Bare:
@@ -407,23 +333,3 @@ def _numbers(words: Sequence[str]) -> set[str]:
     """Return the descriptors named in bubblewrap's arguments."""
     taking = {"--json-status-fd", "--block-fd", "--seccomp", "--ro-bind-data"}
     return {words[place + 1] for place, word in enumerate(words) if word in taking}
-
-
-def _verify(mounts: Sequence[Mount], scratch: Path) -> None:
-    """Compare what has a digest with its digest, once; without isolation nothing holds it in place afterwards."""
-    for number, mount in enumerate(mounts):
-        is_relative(mount.inside)
-        if not mount.source.exists():
-            raise InvalidInput(f"{mount.source} does not exist", hint="check the path given with --data")
-        if mount.sha256:
-            copy = scratch / f"verify-{number}"
-            copy_verified(mount.source, copy, mount.sha256, str(mount.source))
-            copy.unlink()
-
-
-def _outside(word: str, mounts: Sequence[Mount]) -> str:
-    """Translate a path of the sandbox to the host's, for a run without one."""
-    for mount in mounts:
-        if mount.inside.startswith("/") and (word == mount.inside or word.startswith(f"{mount.inside}/")):
-            return str(mount.source) + word[len(mount.inside) :]
-    return word

@@ -16,6 +16,12 @@ from custody.adapters.environment import interpreter
 from custody.core.sandbox import CODE, fixed_environment
 from custody.errors import InvalidInput
 
+INSIDE: Mapping[str, Path] = {
+    "sitecustomize.py": Path(__file__).parent / "inside" / "sitecustomize.py",
+    "custody_run.py": Path(__file__).parents[2] / "custody_run" / "__init__.py",
+}
+"""What every run can import without having installed it: the file that seeds it, and the one it may ask."""
+
 _PYTHON = re.compile(r"python(\d+(\.\d+)*)?t?\Z")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import select
@@ -14,13 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from custody.core.sandbox import TIMED_OUT, Outcome
+from custody.core.sandbox import TIMED_OUT, Listener, Outcome
 
 PROCESSES = 1024
 """Processes at once that a run may have before it is taken for a fork bomb."""
 
 LOG_LIMIT = 256 * 1024**2
 _TICK = 0.05
+_BREATH = 0.005
+"""Seconds between two looks into the transcript: many short lines are taken at once."""
+_PIPE_BYTES = 1024**2
 
 
 class Group(subprocess.Popen[bytes]):
@@ -64,14 +68,16 @@ def supervise(
     output: Path,
     log: Path,
     watch: Callable[[bytes], None] | None,
+    ear: Ear | None = None,
 ) -> Outcome:
     """Wait for `process`, or end its whole tree when it exceeds a limit or the caller is interrupted.
 
+    Or when `ear`, which hears the run's transcript, has heard enough.
     `first` is the first process of the run's own process namespace: when it ends, the kernel ends all
     others. Without one (None) the process group is killed, which a daemon can leave.
     """
     start = time.monotonic()
-    reason, late = "", False
+    reason, late, enough = "", False, False
     with contextlib.ExitStack() as stack:
         handle = os.pidfd_open(process.pid)
         stack.callback(os.close, handle)
@@ -79,11 +85,18 @@ def supervise(
         if inner is not None:
             stack.callback(os.close, inner)
         reader = stack.enter_context(log.open("rb"))
-        next_measure = start + 1.0
+        next_measure, next_look = start + 1.0, start
         try:
-            while not _ended(handle, max(0.001, min(_TICK, limits.seconds - (time.monotonic() - start)))):
-                _forward(reader.read(LOG_LIMIT), watch)
+            while not _ended(handle, max(0.001, min(_TICK, limits.seconds - (time.monotonic() - start))), ear):
                 now = time.monotonic()
+                if ear is not None and ear.hears(now - start):
+                    enough = True
+                    end(process, inner)
+                    break
+                if now < next_look and now - start < limits.seconds:
+                    continue
+                next_look = now + 0.8 * _TICK
+                _forward(reader.read(LOG_LIMIT), watch)
                 if now - start >= limits.seconds:
                     late = True
                     reason = f"stopped at its time limit of {limits.seconds:g} s; raise it with --time-limit"
@@ -109,6 +122,8 @@ def supervise(
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         seconds = time.monotonic() - start
+        if ear is not None and not enough:
+            ear.hears(seconds)
         _forward(reader.read(LOG_LIMIT), watch)
     reason = reason or _too_large(output, limits.output, log)
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
@@ -119,7 +134,41 @@ def supervise(
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         max_rss=usage.ru_maxrss * 1024,
         hint=reason,
+        enough=enough,
     )
+
+
+class Ear:
+    """The outer end of a run's transcript: a named pipe that only the run writes to."""
+
+    def __init__(self, folder: Path, listener: Listener) -> None:
+        self.path = folder / "transcript"
+        os.mkfifo(self.path, 0o600)
+        # Open for both, so that it never reads as ended while no process of the run has it open.
+        self.handle = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._listener, self._heard = listener, 0.0
+        with contextlib.suppress(PermissionError):
+            fcntl.fcntl(self.handle, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def __enter__(self) -> Ear:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.handle)
+        self.path.unlink(missing_ok=True)
+
+    def hears(self, seconds: float) -> bool:
+        """Take what has come; returns whether it is enough."""
+        try:
+            piece = os.read(self.handle, _PIPE_BYTES)  # all that a pipe holds
+        except BlockingIOError:
+            return False
+        self._heard = time.monotonic()
+        return self._listener(piece, seconds)
+
+    def pause(self) -> float:
+        """Return for how many seconds the pipe should be left alone, so that lines are taken many at a time."""
+        return max(0.0, self._heard + _BREATH - time.monotonic())
 
 
 class Adopting:
@@ -181,10 +230,17 @@ def _adopted(first: int | None) -> resource.struct_rusage | None:
     return usage
 
 
-def _ended(handle: int, seconds: float) -> bool:
+def _ended(handle: int, seconds: float, ear: Ear | None = None) -> bool:
+    """Wait up to `seconds`, or until there is something to hear; tells whether the process has ended."""
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
+    if ear is not None:
+        pause = min(ear.pause(), seconds)
+        if pause and poll.poll(pause * 1000):
+            return True
+        poll.register(ear.handle, select.POLLIN)
+        seconds -= pause
+    return any(ready == handle for ready, _ in poll.poll(seconds * 1000))
 
 
 def _processes(first: int) -> int:

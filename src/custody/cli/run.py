@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,6 +46,7 @@ def run() -> None:
     \b
     custody run -- python train.py                      all training data on record
     custody run --data NAME --out model -- python train.py --depth 4
+    custody run spot-check RUN                          repeat the first steps, as somebody else
     custody run reproduce RUN                           again, and compare the bytes
     """
 
@@ -56,6 +59,13 @@ def run() -> None:
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter, as environment variable.")
 @click.option(
     "--keep", is_flag=True, help="Leave a readable copy of the model in the output folder; it goes on record."
+)
+@click.option(
+    "--tolerance",
+    default="exact",
+    show_default=True,
+    metavar="exact|'relative R'",
+    help="How far a spot check's numbers may lie from yours, up to 'relative 1e-3'; it goes on record before the run.",
 )
 @click.option("--unsealed", is_flag=True, help="Run although no criteria are sealed; the model can never be GO.")
 @click.option("--quiet", is_flag=True, help="Do not show what the command prints.")
@@ -83,6 +93,7 @@ def start(app: App, **options: Any) -> None:
         keep=options["keep"],
         unsealed=options["unsealed"],
         watch=None if app.json or options["quiet"] else _echo,
+        tolerance=options["tolerance"],
     )
     workshop = app.custody.workshop()
     done = train(app.custody.desk, workshop, app.actor, app.use_case, order)
@@ -99,8 +110,12 @@ def start(app: App, **options: Any) -> None:
         "log": str(done.log),
         "attempt": done.attempt,
         "attempts": done.attempts,
+        "steps": done.steps,
+        "anomalies": list(done.anomalies),
     }
     attempt = [f"  attempt {done.attempt} of {done.attempts}"] if done.attempts else []
+    attempt += [f"  transcript: {done.steps} steps, chained"] if done.steps else []
+    attempt += [f"  look at this: {line}" for line in done.anomalies]
     if done.model is None:
         why = "was stopped at its time limit" if outcome.timed_out else f"failed with exit code {outcome.exit_code}"
         lines = [f"{word('not_met').strip()}: run {done.run} {why}; it is on record (entry {done.evidence.index})."]
@@ -184,14 +199,11 @@ def show(app: App, run_id: str) -> None:
 def reproduce(app: App, run_id: str, seed: int | None, time_limit: float) -> None:
     """Run again with today's code, data and packages: bit-identical, within tolerance, or diverged and why."""
     from custody.core import predicates as kinds
-    from custody.records.lineage import find_model
     from custody.stages.reproduction import reproduce as again
 
     custody = app.custody
     record = custody.desk.read()
-    if not run_id:
-        finish = find_model(record, app.use_case)
-        run_id = str(finish.predicate["buildDefinition"]["internalParameters"]["run"])
+    run_id = run_id or _newest_run(app)
     begun = record.latest(kinds.TRAINING_START, run=run_id)
     verdict, cause, said = again(
         custody.desk,
@@ -207,6 +219,67 @@ def reproduce(app: App, run_id: str, seed: int | None, time_limit: float) -> Non
     if cause:
         lines.append(f"  {cause}")
     app.show({"run": run_id, "verdict": verdict, "cause": cause, "entry": said.index}, lines, code)
+
+
+@run.command("spot-check")
+@click.argument("run_id", default="")
+@click.option("--steps", type=click.IntRange(1), help="How many; one in a hundred by default, and ten at least.")
+@click.option("--time-limit", type=float, default=3600.0, show_default=True, help="In seconds, for each repetition.")
+@face
+def spot_check(app: App, run_id: str, steps: int | None, time_limit: float) -> None:
+    """Repeat the first steps of a run somebody else trained, and compare what they say: agrees, differs, or unknown."""
+    from custody.stages.spot_check import AGREES, UNKNOWN
+    from custody.stages.spot_check import spot_check as repeat
+
+    custody = app.custody
+    run_id = run_id or _newest_run(app)
+    if not 0 < time_limit <= 30 * 86400:
+        raise InvalidInput("--time-limit must be between 0 and 30 days, in seconds")
+    with _bar(app) as progress:
+        spot = repeat(
+            *(custody.desk, custody.workshop(), app.actor, run_id),
+            steps=steps or 0,
+            time_limit=time_limit,
+            progress=progress,
+        )
+    code = 0 if spot.verdict == AGREES else 3 if spot.verdict == UNKNOWN else 1
+    status = {0: "met", 1: "not_met", 3: "unknown"}[code]
+    counted = f"{spot.steps} of the first {spot.asked} steps agree; the run has {spot.recorded}"
+    lines = [f"{word(status).strip()}: {spot.verdict}  run {spot.run} (entry {spot.evidence.index})", f"  {counted}"]
+    lines += [f"  {spot.cause}"] if spot.cause else []
+    body = {
+        "run": spot.run,
+        "verdict": spot.verdict,
+        "cause": spot.cause,
+        "steps": spot.steps,
+        "asked": spot.asked,
+        "recorded": spot.recorded,
+        "seconds": round(spot.seconds, 3),
+        "entry": spot.evidence.index,
+    }
+    app.show(body, lines, code)
+
+
+def _newest_run(app: App) -> str:
+    from custody.records.lineage import find_model
+
+    finish = find_model(app.custody.desk.read(), app.use_case)
+    return str(finish.predicate["buildDefinition"]["internalParameters"]["run"])
+
+
+@contextmanager
+def _bar(app: App) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on standard error how many steps have come; nothing for machines."""
+    if app.json:
+        yield None
+        return
+    with click.progressbar(length=1, label="repeating steps", file=sys.stderr) as bar:
+
+        def progress(done: int, wanted: int) -> None:
+            bar.length = wanted
+            bar.update(done - bar.pos)
+
+        yield progress
 
 
 def _tolerance(app: App, begun: Any) -> Callable[[Path, Path], float | None]:

@@ -9,6 +9,7 @@ written for the bare machine runs without changing a line:
 | `/custody/code`             | the working folder: captured code and declared inputs only       |
 | `/custody/in/<name>`        | each declared input, read-only                                   |
 | `/custody/out`              | the output folder, the only place that keeps what is written     |
+| `/custody/transcript`       | a pipe to the outside: what is written there is recorded          |
 | the original absolute paths | the working folder, inputs and output, for scripts that use them |
 """
 
@@ -26,6 +27,10 @@ CODE = "/custody/code"
 IN = "/custody/in"
 OUT = "/custody/out"
 SITE = "/custody/site"
+PIPE = "/custody/transcript"
+
+Listener = Callable[[bytes, float], bool]
+"""Takes what a run writes into its transcript, and the seconds since it began; true ends the run."""
 
 DEFAULT_OUTPUT_LIMIT = 20 * 1024**3
 """Bytes a run may leave in its output folder unless the caller says otherwise."""
@@ -68,7 +73,8 @@ class Outcome:
 
     `exit_code` is the command's own, 128 + n when signal n ended it, 124 when it was stopped at its
     time limit; `seconds` is wall time, `cpu_seconds` user and system time of the whole process tree,
-    `max_rss` bytes of its largest process; `hint` says what to do after a failure.
+    `max_rss` bytes of its largest process; `hint` says what to do after a failure. `enough`: it was ended
+    because whoever listens to its transcript had heard enough.
     """
 
     exit_code: int
@@ -77,6 +83,7 @@ class Outcome:
     cpu_seconds: float
     max_rss: int
     hint: str
+    enough: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -103,10 +110,12 @@ class Sandbox(Protocol):
         memory_limit: int | None = None,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
         watch: Callable[[bytes], None] | None = None,
+        listener: Listener | None = None,
     ) -> Outcome:
         """Run `command` in `work` until it ends, or stop its whole process tree after `time_limit` seconds.
 
-        Standard output and error go to `log`; `watch` is called with each new piece of it.
+        Standard output and error go to `log`; `watch` is called with each new piece of it. `listener` hears
+        what the run writes into its transcript; without one there is no such pipe inside.
         `memory_limit` is in bytes per process. Raises `InvalidInput` when the command or a mount
         cannot be used, `Tampered` when a mount's bytes are not those of its `sha256`.
         """

@@ -11,12 +11,14 @@ from typing import Any
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.evidence import Evidence
+from custody.core.seed import derive_order_key, other_order_key
 from custody.core.subject import Subject
+from custody.core.transcript import Recorder
 from custody.desk import Desk
 from custody.errors import OutOfOrder, Tampered
 from custody.records.datasets import check_bytes, dataset
 from custody.seal.digest import copy_verified, walk
-from custody.workshop import Order, Workshop, discard, private_folder, python_of, run_sealed
+from custody.workshop import Order, Workshop, differences, discard, private_folder, python_of, run_sealed
 
 
 def reproduce(
@@ -50,7 +52,7 @@ def reproduce(
         list(start.predicate["command"]), out="", time_limit=time_limit, parameters=start.predicate["parameters"]
     )
     data = {entry.subject.name: workshop.staging / again / "in" / str(n) for n, entry in enumerate(entries)}
-    differences: list[str] = []
+    differ: list[str] = []
     try:
         for entry in entries:
             place = data[entry.subject.name]
@@ -60,27 +62,30 @@ def reproduce(
                 try:
                     check_bytes(workshop.root, entry)
                 except Tampered as error:
-                    differences.append(f"data: {error.message}")
+                    differ.append(f"data: {error.message}")
         banned = [workshop.root / str(entry.predicate["path"]) for entry in entries]
         shown = workshop.root / str(start.predicate["out"])
         code = workshop.capture_code(workshop.root, [*banned, shown, *workshop.hidden])
         environment = workshop.capture_environment(python_of(start.predicate["command"]))
-        differences += _differences(start.predicate, code, environment, wanted)
+        if wanted != start.predicate["seed"]:
+            differ.append(f"seed: {start.predicate['seed']} then, {wanted} now")
+        differ += differences(start.predicate, code, environment)
         out = shown if not shown.exists() else workshop.root / f"{shown.name}-{again}"
-        outcome = run_sealed(workshop, order, entries, data, code, wanted, out, folder / "log.txt")
+        heard = Recorder(start.digest, wanted)
+        outcome = run_sealed(
+            *(workshop, order, entries, data, code, wanted, out, folder / "log.txt"),
+            order_key=_order_key(start.predicate, wanted),
+            listener=heard.take,
+        )
         verdict, cause = "diverged", ""
         if not outcome.succeeded:
             cause = f"the command failed this time: {outcome.hint or outcome.exit_code}"
         elif walk(out).sha256 == finish.subject.sha256:
             verdict = "bit-identical"
         else:
-            cause = (
-                differences[0]
-                if differences
-                else "nothing that was recorded differs: the training is not deterministic"
-            )
+            cause = differ[0] if differ else "nothing that was recorded differs: the training is not deterministic"
             # How far two models lie apart is measured on the recorded data, which then has to be there.
-            if not any(found.startswith("data: ") for found in differences):
+            if not any(found.startswith("data: ") for found in differ):
                 verdict = _within(workshop, finish.subject, out, tolerance, limit) or verdict
     finally:
         shutil.rmtree(out, ignore_errors=True)
@@ -92,6 +97,14 @@ def reproduce(
         {"run": run_id, "verdict": verdict, "cause": cause, "isolation": isolation, "seed": wanted},
     )
     return verdict, cause, evidence
+
+
+def _order_key(said: Mapping[str, Any], seed: int) -> str:
+    """Return the key of the batch order: the run's own, or with another seed another."""
+    if seed != said["seed"]:
+        return other_order_key(seed)
+    inputs = [(str(item["name"]), str(item["sha256"])) for item in said["inputs"]]
+    return derive_order_key(str(said["checkpoint"]["root"]), str(said["seal"]), inputs)
 
 
 def _starts(finish: Evidence, start: Evidence) -> bool:
@@ -110,27 +123,3 @@ def _within(
     finally:
         discard(old)
     return "within tolerance" if distance is not None and distance <= limit else ""
-
-
-def _differences(
-    said: Mapping[str, Any], code: Mapping[str, Any], environment: Mapping[str, Any], seed: int
-) -> list[str]:
-    """Name what is not as it was: seed, code, packages, interpreter, machine."""
-    found: list[str] = []
-    if seed != said["seed"]:
-        found.append(f"seed: {said['seed']} then, {seed} now")
-    then = {file["path"]: file["sha256"] for file in said["code"]["files"]}
-    now = {file["path"]: file["sha256"] for file in code["files"]}
-    found += [f"code: {path} differs" for path in sorted(then.keys() | now.keys()) if then.get(path) != now.get(path)]
-    old = {p["name"]: p["version"] for p in said["environment"]["packages"]["list"]}
-    new = {p["name"]: p["version"] for p in environment["packages"]["list"]}
-    found += [
-        f"library: {name} {old.get(name, 'absent')} then, {new.get(name, 'absent')} now"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    for part in ("python", "machine"):
-        for key, value in said["environment"][part].items():
-            if environment[part].get(key) != value:
-                found.append(f"{part}: {key} {value} then, {environment[part].get(key)} now")
-    return found

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,19 @@ from custody.core.access import Access, Action
 from custody.core.data_rules import contents_of, purposes_of
 from custody.core.evidence import Evidence, Record
 from custody.core.model_file import SUFFIXES, model_file
-from custody.core.sandbox import Outcome, fixed_environment
-from custody.core.seed import derive_seed
+from custody.core.sandbox import Confinement, Outcome, fixed_environment
+from custody.core.seed import derive_order_key, derive_seed
 from custody.core.subject import Subject, run_subject
+from custody.core.transcript import Recorder, Tolerance
 from custody.core.trust_rules import countersignature, countersigners
 from custody.desk import Desk, Pen
 from custody.errors import InvalidInput, OutOfOrder, Tampered
 from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
+from custody.records.known_bytes import there_before
 from custody.records.lineage import attempts_of
 from custody.records.output import claimed
-from custody.seal.digest import Manifest, copy_verified, describe, fingerprints, verify, walk
-from custody.workshop import Order, Workshop, discard, private_folder, python_of, run_sealed
+from custody.seal.digest import Manifest, describe, fingerprints, verify, walk
+from custody.workshop import TRANSCRIPT, Order, Workshop, private_folder, python_of, run_sealed, staged_data
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,24 @@ class Finished:
     """Which attempt under its seal this was; 0 without a seal."""
     attempts: int = 0
     """How many the sealed budget allows."""
+    steps: int = 0
+    """How many steps its transcript has."""
+    anomalies: Sequence[str] = ()
+    """What somebody should look at: numbers that are none, leaps of the loss, a transcript that is missing."""
 
 
 def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order) -> Finished:
     """Train under seal. (1) permit, (2) verify and copy, (3) say start, (4) run, (5) say finish.
 
-    Raises `OutOfOrder` without sealed criteria, without registered data or when the sealed budget of
-    attempts is spent, `NotPermitted` for the wrong person or for held-out data, `InvalidInput` for a
-    command that does not exist (which costs no attempt), `Tampered` when data changed during the run.
+    Raises `OutOfOrder` without sealed criteria, without a countersignature or isolation that the policy asks
+    for, without registered data or when the sealed budget of attempts is spent, `NotPermitted` for the wrong
+    person or for held-out data, `InvalidInput` for a command that does not exist (none of which costs an
+    attempt), `Tampered` when data changed during the run or the model was there before it.
     """
     if not order.command:
         raise InvalidInput("there is no command to run", hint="custody run -- python train.py")
     _refuse_reserved(order.parameters)
+    tolerance = str(Tolerance.parse(order.tolerance))
     pen = desk.permit(actor, Action.START_RUN)  # (1)
     record = desk.read()
     seal = record.latest(kinds.SEAL, use_case=use_case)
@@ -70,7 +77,10 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
     attempt, attempts = _attempt(record, seal)
     inputs = _inputs(desk, pen, record, seal, order.data)
     run_id = secrets.token_hex(6)
-    with claimed(workshop.root, order.out, workshop.runs) as out, _staged(workshop, run_id, inputs) as staged:  # (2)
+    with (
+        claimed(workshop.root, order.out, workshop.runs) as out,
+        staged_data(workshop, run_id, inputs) as staged,
+    ):  # (2)
         banned = [workshop.root / str(entry.predicate["path"]) for entry in inputs]
         code = workshop.capture_code(workshop.root, [*banned, out, *workshop.hidden])
         _refuse_data_as_code(record, code)
@@ -80,6 +90,10 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
         root = reading.checkpoint.root.hex()
         seal_digest = seal.digest if seal else ""
         seed = derive_seed(root, seal_digest, digests)
+        environment = workshop.capture_environment(python_of(order.command))
+        isolation = workshop.sandbox.describe()
+        if seal is not None:
+            _refuse_unisolated(seal, isolation)
         start = pen.write(  # (3)
             run_subject(run_id),
             kinds.TRAINING_START,
@@ -97,20 +111,31 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
                 ],
                 "code": code,
                 "parameters": dict(order.parameters),
-                "environment": workshop.capture_environment(python_of(order.command)),
-                "isolation": workshop.sandbox.describe().to_json(),
+                "environment": environment,
+                "isolation": isolation.to_json(),
+                "tolerance": tolerance,
             },
         )
-        log = private_folder(workshop.runs / run_id) / "log.txt"
+        folder = private_folder(workshop.runs / run_id)
+        log = folder / "log.txt"
         try:
-            outcome = run_sealed(workshop, order, inputs, staged, code, seed, out, log)  # (4)
+            with (folder / TRANSCRIPT).open("xb", buffering=0) as kept:
+                heard = Recorder(start.digest, seed, kept.write)
+                outcome = run_sealed(  # (4)
+                    *(workshop, order, inputs, staged, code, seed, out, log),
+                    order_key=derive_order_key(root, seal_digest, digests),
+                    listener=heard.take,
+                )
             if not outcome.succeeded:
                 reason = "time limit reached" if outcome.timed_out else f"the command failed: {outcome.hint}"
                 evidence = _abort(pen, start, reason, outcome.exit_code)
-                isolation = str(start.predicate["isolation"]["kind"])
-                return Finished(run_id, outcome, None, evidence, log, isolation, attempt, attempts)
+                return Finished(
+                    *(run_id, outcome, None, evidence, log, isolation.kind, attempt, attempts),
+                    steps=heard.steps,
+                    anomalies=heard.anomalies,
+                )
             trouble = _changed_meanwhile(workshop, inputs, staged, before)
-            done = _finish(pen, workshop, use_case, order, start, out, outcome, trouble, log)  # (5)
+            done = _finish(pen, workshop, record, order, start, out, outcome, trouble, log, heard)  # (5)
             return replace(done, attempt=attempt, attempts=attempts)
         except BaseException as error:
             ended = [e for e in desk.read() if e.index > start.index and e.actor == start.actor and _ends(e, start)]
@@ -160,6 +185,15 @@ def _attempt(record: Record, seal: Evidence | None) -> tuple[int, int]:
     return spent + 1, limit
 
 
+def _refuse_unisolated(seal: Evidence, isolation: Confinement) -> None:
+    """Refuse to start without the isolation the sealed policy asks for; it would cost an attempt for nothing."""
+    if seal.predicate["policy"].get("isolation") and isolation.kind != "bubblewrap":
+        raise OutOfOrder(
+            f"the sealed policy asks for an isolated run, and this machine gives none: {isolation.detail}",
+            hint="install bubblewrap, or train on a machine that allows namespaces",
+        )
+
+
 def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: Sequence[str]) -> list[Evidence]:
     """Choose the datasets: those named, or all that were registered for training."""
     found = [dataset(record, name) for name in dict.fromkeys(names)]
@@ -203,27 +237,6 @@ def _refuse_reserved(parameters: Mapping[str, str]) -> None:
             raise InvalidInput(f"{name} is set by Custody itself and cannot be a parameter", hint="choose another name")
 
 
-@contextmanager
-def _staged(workshop: Workshop, run_id: str, inputs: Sequence[Evidence]) -> Iterator[dict[str, Path]]:
-    """Copy each dataset while hashing it; what the run reads are the very bytes that were verified."""
-    folder = private_folder(workshop.staging) / run_id
-    staged: dict[str, Path] = {}
-    try:
-        for number, entry in enumerate(inputs):
-            place = folder / str(number)
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            source = workshop.root / str(entry.predicate["path"])
-            try:
-                copy_verified(source, place, manifest_of(entry.predicate))
-            except (Tampered, InvalidInput):
-                check_bytes(workshop.root, entry)
-                raise
-            staged[entry.subject.name] = place
-        yield staged
-    finally:
-        discard(folder)
-
-
 def _changed_meanwhile(
     workshop: Workshop, inputs: Sequence[Evidence], staged: Mapping[str, Path], before: Mapping[str, Any]
 ) -> list[str]:
@@ -246,13 +259,14 @@ def _changed_meanwhile(
 def _finish(
     pen: Pen,
     workshop: Workshop,
-    use_case: str,
+    record: Record,
     order: Order,
     start: Evidence,
     out: Path,
     outcome: Outcome,
     trouble: list[str],
     log: Path,
+    heard: Recorder,
 ) -> Finished:
     """Take the model into the vault and say what made it, as SLSA provenance."""
     run_id = str(start.predicate["run"])
@@ -268,15 +282,31 @@ def _finish(
         failed = Outcome(1, False, outcome.seconds, outcome.cpu_seconds, outcome.max_rss, reason)
         return Finished(run_id, failed, None, evidence, log, str(start.predicate["isolation"]["kind"]))
     workshop.vault.put(manifest, {file.path: out / file.path for file in manifest.files})
-    model = Subject(use_case, manifest.sha256)
+    model = Subject(str(start.predicate["use_case"]), manifest.sha256)
     copies = [order.out] if order.keep else []
-    evidence = pen.write(model, kinds.TRAINING_FINISH, _provenance(start, manifest, outcome, trouble, copies, log))
+    trouble += there_before(record, start, {file.path: file.sha256 for file in manifest.files})
+    anomalies = heard.anomalies + _missing_transcript(record, start, heard)
+    said = _provenance(start, manifest, outcome, trouble, copies, log)
+    said["runDetails"]["anomalies"] = anomalies
+    if heard.steps:
+        tolerance = str(start.predicate["tolerance"])
+        transcript = {"steps": heard.steps, "sha256": heard.sha256, "head": heard.head, "tolerance": tolerance}
+        said["runDetails"]["transcript"] = transcript
+    evidence = pen.write(model, kinds.TRAINING_FINISH, said)
     if trouble:
         raise Tampered(
             f"run {run_id} is compromised: {trouble[0]}",
             hint="the run is marked for ever; restore the data and run again",
         )
-    return Finished(run_id, outcome, model, evidence, log, str(start.predicate["isolation"]["kind"]))
+    isolation = str(start.predicate["isolation"]["kind"])
+    return Finished(*(run_id, outcome, model, evidence, log, isolation), steps=heard.steps, anomalies=anomalies)
+
+
+def _missing_transcript(record: Record, start: Evidence, heard: Recorder) -> list[str]:
+    """Say so when the sealed policy asks for a transcript and the script wrote none."""
+    seal = record.by_digest(str(start.predicate["seal"]))
+    asked = seal is not None and seal.predicate["policy"].get("transcript") is True
+    return ["the sealed policy asks for a transcript, and the run wrote none"] if asked and not heard.steps else []
 
 
 def _provenance(
