@@ -7,11 +7,12 @@ signature and every signer's right to say such a thing at that index were checke
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from custody.core import predicates as kinds
@@ -57,7 +58,9 @@ class Desk:
         self._read_rules = rules or (lambda: Rules(access_text(), access_schema()))
         self._reading: Reading | None = None
         self._entries: list[Evidence] = []
-        self._roster = Roster(owner_key, log.origin, raw_to_text(log.public))
+        self._thorough = False
+        self._new_roster = partial(Roster, owner_key, log.origin, raw_to_text(log.public))
+        self._roster = self._new_roster()
 
     @property
     def log(self) -> Log:
@@ -70,12 +73,13 @@ class Desk:
 
     def read(self) -> Record:
         """Return the complete, verified record; raises `Tampered` and never a part of it."""
-        reading = self._log.read(self._reading)
+        reading = self._log.read(self._reading, thorough=self._thorough)
         for index, envelope in reading.rows[len(self._entries) :]:
             entry = self._roster.admit(index, envelope)
             self._roster.take(entry)
             self._entries.append(entry)
         self._reading = reading
+        self._log.every_signature_held(reading)
         roots = {
             size: reading.frontiers[size].root.hex()
             for entry in self._entries
@@ -86,6 +90,13 @@ class Desk:
         checkpoint = reading.checkpoint
         eyes = anchored(self._entries, self._log.origin, reading.frontiers)
         return Record(tuple(self._entries), checkpoint.size, checkpoint.root.hex(), roots, self._roster.void, eyes)
+
+    def thoroughly(self) -> Desk:
+        """Return a desk over the same log that verifies every signature, whatever this client remembers."""
+        again = copy.copy(self)
+        again._reading, again._entries, again._thorough = None, [], True
+        again._roster = self._new_roster()
+        return again
 
     @property
     def reading(self) -> Reading:

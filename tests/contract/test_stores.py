@@ -20,8 +20,8 @@ import pytest
 
 from custody.adapters.sqlite import SqliteStore
 from custody.errors import CustodyError, Tampered, Unavailable
-from custody.ledger.log import Head, Moved, Row, Sign, Snapshot, Store, check_cosigned
 from custody.ledger.merkle import Frontier, leaf_hash, root_of
+from custody.ledger.store import Head, Moved, Row, Sign, Snapshot, Store, check_cosigned
 
 PROCESSES, APPENDS, KILLS = 2, 300, 20
 
@@ -34,15 +34,15 @@ class ListStore:
         self.head: Head | None = None
         self.turn = threading.Lock()
 
-    def read(self, start: int) -> Snapshot:
+    def read(self, start: int, stop: int | None = None) -> Snapshot:
         with self.turn:
-            return Snapshot(self.head, self.rows[start:])
+            return Snapshot(self.head, self.rows[start:stop])
 
     def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
         with self.turn:
             before = self.head.frontier if self.head else Frontier()
             after = before.extend(leaf for leaf, _ in rows)
-            head = Head(sign(after), after)
+            head = Head(sign(self.head, after), after)
             self.rows = [*self.rows, *(Row(before.size + n, leaf, body) for n, (leaf, body) in enumerate(rows))]
             self.head = head
             return before.size, head
@@ -53,6 +53,9 @@ class ListStore:
                 raise Moved("grown")
             check_cosigned(self.head.note, note)
             self.head = Head(note, self.head.frontier)
+
+    def close(self) -> None:
+        pass
 
 
 class Open(Protocol):
@@ -77,7 +80,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
         store.close()
 
 
-def note(frontier: Frontier) -> str:
+def note(_: Head | None, frontier: Frontier) -> str:
     return f"note {frontier.size} {frontier.root.hex()}"
 
 
@@ -92,7 +95,7 @@ def check(snapshot: Snapshot) -> list[bytes]:
     assert snapshot.head
     assert snapshot.head.frontier.size == len(snapshot.rows)
     assert snapshot.head.frontier.root == root_of([r.leaf for r in snapshot.rows])
-    assert snapshot.head.note == note(snapshot.head.frontier)
+    assert snapshot.head.note == note(None, snapshot.head.frontier)
     return [r.envelope for r in snapshot.rows]
 
 
@@ -120,12 +123,23 @@ def test_a_reader_may_begin_anywhere(opened: Open) -> None:
         assert snapshot.head.frontier.size == 5
 
 
+def test_a_reader_may_stop_anywhere(opened: Open) -> None:
+    store = opened()
+    store.append([row(str(number)) for number in range(5)], note)
+    for start in range(7):
+        for stop in range(7):
+            snapshot = store.read(start, stop)
+            assert [r.index for r in snapshot.rows] == list(range(start, min(stop, 5)))
+            assert snapshot.head
+            assert snapshot.head.frontier.size == 5
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 def test_an_append_that_is_not_signed_leaves_nothing(opened: Open, rows: int) -> None:
     store = opened()
     store.append([row("a")], note)
 
-    def refuse(_: Frontier) -> str:
+    def refuse(_: Head | None, __: Frontier) -> str:
         raise Tampered("no")
 
     with pytest.raises(Tampered, match="no"):
@@ -140,7 +154,7 @@ def test_an_interrupted_append_leaves_nothing(opened: Open) -> None:
     store = opened()
     store.append([row("a")], note)
 
-    def interrupt(_: Frontier) -> str:
+    def interrupt(_: Head | None, __: Frontier) -> str:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -152,16 +166,16 @@ def test_an_interrupted_append_leaves_nothing(opened: Open) -> None:
 def test_what_is_signed_is_what_is_stored(opened: Open) -> None:
     store, seen = opened(), []
 
-    def watch(frontier: Frontier) -> str:
-        seen.append(frontier)
-        return note(frontier)
+    def watch(before: Head | None, frontier: Frontier) -> str:
+        seen.append((before, frontier))
+        return note(before, frontier)
 
     heads = [store.append([row(text)], watch)[1] for text in "abc"]
-    assert seen == [head.frontier for head in heads]
-    assert [frontier.size for frontier in seen] == [1, 2, 3]
+    assert seen == [(before, head.frontier) for before, head in zip([None, *heads], heads, strict=False)]
+    assert [head.frontier.size for head in heads] == [1, 2, 3]
 
 
-def signed(frontier: Frontier) -> str:
+def signed(_: Head | None, frontier: Frontier) -> str:
     return f"origin\n{frontier.size}\n{frontier.root.hex()}\n\n\u2014 log AAAA\n"
 
 
@@ -183,7 +197,7 @@ def test_nothing_but_signatures_can_be_added(opened: Open) -> None:
     head = store.append([row("a")], signed)[1]
     store.cosign(1, head.note + "\u2014 witness BBBB\n")
     kept = store.read(0)
-    other = signed(Frontier().extend([leaf_hash(b"b")]))
+    other = signed(None, Frontier().extend([leaf_hash(b"b")]))
     for wrong in (
         other,
         head.note,
@@ -271,7 +285,7 @@ store = SqliteStore(Path(sys.argv[1]))
 number = 0
 while True:
     body = f"{sys.argv[2]}-{number}".encode()
-    index, _ = store.append([(leaf_hash(body), body)], lambda f: f"note {f.size} {f.root.hex()}")
+    index, _ = store.append([(leaf_hash(body), body)], lambda _, f: f"note {f.size} {f.root.hex()}")
     print(index, body.decode(), flush=True)
     number += 1
 """

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from custody.errors import Tampered, Unavailable
-from custody.ledger.log import Head, Moved, Row, Sign, Snapshot, check_cosigned
 from custody.ledger.merkle import Frontier
+from custody.ledger.store import Head, Moved, Row, Sign, Snapshot, check_cosigned
 
 WAIT_SECONDS = 30.0
 
@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS checkpoint (
 """
 
 _NEWEST = "SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1"
+_FROM = "SELECT idx, leaf, envelope FROM entry WHERE idx >= ? ORDER BY idx"
+_BETWEEN = "SELECT idx, leaf, envelope FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
 
 
 class SqliteStore:
@@ -56,15 +58,14 @@ class SqliteStore:
             if not self.read_only:
                 self._connection.execute("PRAGMA synchronous=FULL")
 
-    def read(self, start: int) -> Snapshot:
-        """Return the newest checkpoint and all stored rows from `start` on, in order, of one moment."""
+    def read(self, start: int, stop: int | None = None) -> Snapshot:
+        """Return the newest checkpoint and the stored rows from `start` to before `stop`, in order, of one moment."""
         with self._turn, self._errors():
+            bounds = (start,) if stop is None else (start, stop)
             self._connection.execute("BEGIN")
             try:
                 head = self._connection.execute(_NEWEST).fetchone()
-                rows = self._connection.execute(
-                    "SELECT idx, leaf, envelope FROM entry WHERE idx >= ? ORDER BY idx", (start,)
-                ).fetchall()
+                rows = self._connection.execute(_FROM if stop is None else _BETWEEN, bounds).fetchall()
             finally:
                 self._connection.execute("COMMIT")
         return Snapshot(_head(head), [_row(*row) for row in rows])
@@ -80,7 +81,9 @@ class SqliteStore:
                 "INSERT INTO entry (idx, leaf, envelope) VALUES (?, ?, ?)",
                 [(first + offset, leaf, envelope) for offset, (leaf, envelope) in enumerate(rows)],
             )
-            note = sign(after)
+            note = sign(before, after)
+            # Only the newest is kept: older roots follow from the leaves.
+            self._connection.execute("DELETE FROM checkpoint")
             self._connection.execute(
                 "INSERT INTO checkpoint (size, note, frontier) VALUES (?, ?, ?)",
                 (after.size, note, after.to_bytes()),

@@ -24,7 +24,7 @@ def verify(app: App) -> None:
     from custody.core.release import decide as judge
     from custody.errors import Tampered
 
-    desk = app.custody.desk
+    desk = app.custody.desk.thoroughly()
     record = desk.read()
     decisions = record.of_kind(kinds.DECISION)
     for entry in decisions:
@@ -58,7 +58,7 @@ def export_(app: App, output: Path) -> None:
     """Write one file with everything a stranger needs to re-check the decisions offline."""
     from custody.ledger.bundle import write_bundle
 
-    desk = app.custody.desk
+    desk = app.custody.desk.thoroughly()
     record = desk.read()
     size = write_bundle(desk.reading, writable(output))
     lines = [

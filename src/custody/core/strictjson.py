@@ -32,13 +32,7 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, what: str = "JSON") -> Any:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{what} is not UTF-8 at byte {error.start}") from None
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_safe_integer,
-        )
+        value = _DECODER.decode(text)
     except _Refused as error:
         raise InvalidInput(f"{what}: {error}") from None
     except ValueError as error:
@@ -133,6 +127,11 @@ def _safe_integer(text: str) -> int:
     if len(text) > 17 or abs(int(text)) > _MAX_SAFE_INTEGER:
         raise _Refused(f"{text[:40]} is beyond 2^53")
     return int(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_safe_integer
+)
 
 
 def _refuse_depth(value: Any, what: str) -> None:

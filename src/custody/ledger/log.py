@@ -7,78 +7,99 @@ client has seen, so that a truncated or rewritten history is noticed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from custody.core.predicates import check_predicate
-from custody.errors import InvalidInput, Tampered, Unavailable
+from custody.errors import InvalidInput, Tampered
 from custody.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from custody.ledger.group import Group, Rows
 from custody.ledger.merkle import Frontier, leaf_hash
+from custody.ledger.store import Head, Memory, Moved, Row, Sign, Snapshot, Store, check_cosigned
 from custody.seal.envelope import Envelope
 from custody.seal.keys import LogKey
 
+__all__ = [
+    "Head",
+    "Log",
+    "Memory",
+    "Moved",
+    "Reading",
+    "Row",
+    "Sign",
+    "Snapshot",
+    "Store",
+    "check_cosigned",
+    "leaf_of",
+    "record_of",
+]
 
-@dataclass(frozen=True)
-class Row:
-    """One stored entry: its place, its leaf hash and the envelope's bytes as they came."""
-
-    index: int
-    leaf: bytes
-    envelope: bytes
-
-
-@dataclass(frozen=True)
-class Head:
-    """The newest checkpoint and the frontier it was made from."""
-
-    note: str
-    frontier: Frontier
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What one consistent look at a store saw: the head (None if never written) and rows."""
-
-    head: Head | None
-    rows: Sequence[Row]
-
-
-Sign = Callable[[Frontier], str]
 NewestKey = Callable[[Sequence[tuple[int, Envelope]]], bytes]
 """Tell the log's key in force after these rows, whose place and bytes fit their leaves, but whose root and
 signatures are not checked yet. Raises `Tampered` where the rows do not lead from the configured key to one."""
 
 
-class Store(Protocol):
-    """Where rows lie. An implementation passes the contract suite in `tests/contract`."""
+class Frontiers(Mapping[int, Frontier]):
+    """The frontier after any number of rows: kept at every 256th, made from there for the others."""
 
-    def read(self, start: int) -> Snapshot:
-        """Return the newest checkpoint and all stored rows from `start` on, in order, of one moment."""
+    STEP = 256
 
-    def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
-        """Append (leaf, envelope) pairs and their checkpoint in one durable transaction.
+    def __init__(self) -> None:
+        self._leaves: list[bytes] = []
+        self._kept = [Frontier()]
 
-        Returns the first index and the new head. Concurrent writers wait for one another; raises
-        `Unavailable` when they cannot, when the disk is full, or when it is read-only.
-        """
+    def extended(self, leaves: Sequence[bytes]) -> Frontiers:
+        """Return the frontiers of this tree with more leaves; this one stays as it is."""
+        longer = Frontiers()
+        longer._leaves = [*self._leaves, *leaves]
+        longer._kept = list(self._kept)
+        for start in range((len(longer._kept) - 1) * self.STEP, len(longer._leaves) - self.STEP + 1, self.STEP):
+            longer._kept.append(longer._kept[-1].extend(longer._leaves[start : start + self.STEP]))
+        return longer
 
-    def cosign(self, size: int, note: str) -> None:
-        """Replace the note of the newest checkpoint, of `size`, by one with more signatures; durable.
+    def __getitem__(self, size: int) -> Frontier:
+        if not 0 <= size <= len(self._leaves):
+            raise KeyError(size)
+        kept = size // self.STEP
+        return self._kept[kept].extend(self._leaves[kept * self.STEP : size])
 
-        The body must stay the same and every signature line must still be there (`check_cosigned`). Raises
-        `Moved` when the newest checkpoint has another size: a cosignature below it would help nobody.
-        """
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self._leaves) + 1))
+
+    def __len__(self) -> int:
+        return len(self._leaves) + 1
+
+    @property
+    def leaves(self) -> Sequence[bytes]:
+        """Return the leaf hashes."""
+        return self._leaves
 
 
-class Memory(Protocol):
-    """What this client remembers of a log between visits, kept apart from the log itself."""
+class Tape:
+    """The running sha256 over entries' bytes as stored, signatures included, each behind its length (8 bytes).
 
-    def last(self, origin: str) -> tuple[int, bytes] | None:
-        """Return the size and root of the newest checkpoint seen, or None on first contact."""
+    A leaf binds a statement and its key, not the signature's bytes; this binds everything.
+    """
 
-    def remember(self, origin: str, size: int, root: bytes) -> None:
-        """Keep a newer checkpoint."""
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def copy(self) -> Tape:
+        """Return a tape that goes on from here by itself."""
+        other = Tape()
+        other._hash = self._hash.copy()
+        return other
+
+    def add(self, raw: bytes) -> None:
+        """Take in one more entry."""
+        self._hash.update(len(raw).to_bytes(8, "big"))
+        self._hash.update(raw)
+
+    @property
+    def digest(self) -> bytes:
+        """Return the sha256 so far, 32 bytes."""
+        return self._hash.digest()
 
 
 @dataclass(frozen=True)
@@ -88,15 +109,14 @@ class Reading:
     rows: Sequence[tuple[int, Envelope]]
     checkpoint: Checkpoint
     note: str
-    frontiers: dict[int, Frontier]
+    frontiers: Frontiers
     fresh: bool
     """False on first contact: nothing was remembered to hold the log against. Reading again does not mend that."""
     seen: int = 0
     """How many entries were remembered from before the first of these readings; 0 on first contact."""
-
-
-class Moved(Unavailable):
-    """Another writer appended first; read again, then try again."""
+    verified: int = 0
+    """How many entries are byte for byte those whose signatures this client verified before."""
+    tape: Tape = field(default_factory=Tape)
 
 
 class Log:
@@ -112,27 +132,38 @@ class Log:
         newest_key: NewestKey | None = None,
     ) -> None:
         self._store, self._memory = store, memory
-        self.origin, self._key, self.public = origin, key, public
+        self.origin, self._key = origin, key
         self._newest_key: NewestKey = newest_key or (lambda _rows: public)
+        self.public, self._publics = public, {public}
+        self._known: tuple[int, bytes] | None = None
+        self._group = Group(lambda rows: self._commit(rows, None))
 
     def append(self, envelopes: Sequence[Envelope], after: int | None = None) -> tuple[int, str]:
-        """Append; returns the first index and the note of the covering checkpoint.
+        """Append; returns the first index and the note of the covering checkpoint, which is on disk by then.
 
-        With `after`, append only if the log has exactly that many entries; raises `Moved` otherwise.
+        Appends of several threads go together. With `after`, append alone and only if the log has exactly
+        that many entries; raises `Moved` otherwise.
         """
         if self._key is None:
             raise InvalidInput("this log was opened for reading")
-        raw = [envelope.to_bytes() for envelope in envelopes]
-        rows = [(leaf_of(envelope), body) for envelope, body in zip(envelopes, raw, strict=True)]
+        if not envelopes:
+            raise InvalidInput("there is nothing to append")
+        rows = [(leaf_of(envelope), envelope.to_bytes()) for envelope in envelopes]
+        index, head = self._group.append(rows) if after is None else self._commit(rows, after)
+        return index, head.note
 
-        def sign(frontier: Frontier) -> str:
+    def _commit(self, rows: Rows, after: int | None) -> tuple[int, Head]:
+        """Append rows under a new checkpoint in one transaction, and remember it."""
+
+        def sign(before: Head | None, frontier: Frontier) -> str:
             if after is not None and frontier.size != after + len(rows):
                 raise Moved("another command wrote to the ledger at the same moment", hint="try again")
-            return self._sign(frontier)
+            return self._sign(before, frontier)
 
         index, head = self._store.append(rows, sign)
-        self._memory.remember(self.origin, head.frontier.size, head.frontier.root)
-        return index, head.note
+        self._known = (head.frontier.size, head.frontier.root)
+        self._memory.remember(self.origin, *self._known)
+        return index, head
 
     def cosign(self, note: str) -> None:
         """Keep cosignatures of the newest checkpoint: `note` is its note with more signature lines.
@@ -144,8 +175,11 @@ class Log:
             raise InvalidInput("this is not a checkpoint of this log")
         self._store.cosign(int(lines[1][:16]), note)
 
-    def read(self, known: Reading | None = None) -> Reading:
-        """Read and verify the whole log; `known` spares the rows that were verified before.
+    def read(self, known: Reading | None = None, *, thorough: bool = False) -> Reading:
+        """Read and verify the whole log; `known` spares the rows that this process read before.
+
+        Envelopes that are byte for byte those whose signatures this client verified on an earlier visit are
+        `held`, so that nobody need verify them again; with `thorough`, none is.
 
         (1) every row stands in its place, and its leaf is the hash of its envelope; (2) the checkpoint is
         signed by the log's key, which is the configured one or the one the rows lead to; (3) it is not older
@@ -154,14 +188,16 @@ class Log:
         all five hold, but the log's key: whoever forges rows that lead to a key of their own fails at that
         rotation's signatures, which no checkpoint can replace. Raises `Tampered`.
         """
-        remembered = self._memory.last(self.origin)
+        remembered, anchored = self._memory.last(self.origin), self._memory.anchored(self.origin)
         rows: list[tuple[int, Envelope]] = list(known.rows) if known else []
         snapshot = self._store.read(len(rows))
         head = snapshot.head
         if head is None:
             raise Tampered("the ledger has no checkpoint", hint="restore it from a backup")
-        frontiers = dict(known.frontiers) if known else {0: Frontier()}
-        frontier = frontiers[len(rows)]
+        frontiers = known.frontiers if known else Frontiers()
+        leaves: list[bytes] = []
+        tape, verified = known.tape.copy() if known else Tape(), known.verified if known else 0
+        marked = None if thorough else self._memory.verified(self.origin)
         for row in snapshot.rows:
             if row.index >= head.frontier.size:
                 raise Tampered(f"the store holds entry {row.index}, which no checkpoint covers")
@@ -174,53 +210,92 @@ class Log:
                 raise Tampered(f"entry {row.index} was altered: {error}") from None
             if leaf != row.leaf:  # (1)
                 raise Tampered(f"entry {row.index} was altered: it does not hash to its leaf")
-            frontier = frontier.extend([row.leaf])
-            frontiers[frontier.size] = frontier
+            leaves.append(leaf)
             rows.append((row.index, envelope))
+            tape.add(row.envelope)
+            if marked and marked[0] == len(rows) and marked[1] == tape.digest:
+                verified = len(rows)
+        for _, envelope in rows[len(known.rows) if known else 0 : verified]:
+            envelope.hold()
+        public = self._newest_key(rows)
         try:
-            checkpoint = open_checkpoint(head.note, self.origin, self._newest_key(rows))  # (2)
+            checkpoint = open_checkpoint(head.note, self.origin, public)  # (2)
         except InvalidInput as error:
             raise Tampered(f"the ledger's newest checkpoint cannot be read: {error}") from None
-        if remembered and checkpoint.size < remembered[0]:  # (3)
-            raise Tampered(
-                f"the ledger was cut short: it has {checkpoint.size} entries, and {remembered[0]} were seen before",
-                hint="restore the missing entries from a backup or from an exported bundle",
-            )
+        for seen in (remembered, anchored):
+            if seen and checkpoint.size < seen[0]:  # (3)
+                raise Tampered(
+                    f"the ledger was cut short: it has {checkpoint.size} entries, and {seen[0]} were seen before",
+                    hint="restore the missing entries from a backup or from an exported bundle",
+                )
         if len(rows) > checkpoint.size:  # (4)
             raise Tampered(f"the store holds entry {checkpoint.size}, which no checkpoint covers")
         if len(rows) < checkpoint.size:
             raise Tampered(f"entry {len(rows)} is missing: the checkpoint covers {checkpoint.size} entries")
-        if frontier.root != checkpoint.root:
+        frontiers = frontiers.extended(leaves)
+        if frontiers[checkpoint.size].root != checkpoint.root:
             raise Tampered("the entries do not give the checkpoint's root: one was replaced or moved")
-        if remembered and frontiers[remembered[0]].root != remembered[1]:  # (5)
-            raise Tampered(f"the first {remembered[0]} entries are not those seen before: history was rewritten")
+        for seen in (remembered, anchored):
+            if seen and frontiers[seen[0]].root != seen[1]:  # (5)
+                raise Tampered(f"the first {seen[0]} entries are not those seen before: history was rewritten")
+        self._publics.add(public)
+        self._known = (checkpoint.size, checkpoint.root)
         self._memory.remember(self.origin, checkpoint.size, checkpoint.root)
         if known:
-            return Reading(rows, checkpoint, head.note, frontiers, known.fresh, known.seen)
-        seen = remembered[0] if remembered else 0
-        return Reading(rows, checkpoint, head.note, frontiers, remembered is not None, seen)
+            return Reading(rows, checkpoint, head.note, frontiers, known.fresh, known.seen, verified, tape)
+        before = remembered[0] if remembered else 0
+        return Reading(rows, checkpoint, head.note, frontiers, remembered is not None, before, verified, tape)
 
-    def _sign(self, frontier: Frontier) -> str:
+    def every_signature_held(self, reading: Reading) -> None:
+        """Remember that each signature of a reading was verified, so that the next visit need not do it again."""
+        if len(reading.rows) > reading.verified:
+            self._memory.remember_verified(self.origin, len(reading.rows), reading.tape.digest)
+
+    def anchored(self, size: int, root: bytes) -> None:
+        """Remember that others vouch for the first `size` entries: from now on this client signs nothing below.
+
+        Call it with a checkpoint that was verified with its cosignatures or time stamps.
+        """
+        self._memory.remember_anchor(self.origin, size, root)
+
+    def _sign(self, before: Head | None, frontier: Frontier) -> str:
+        """Sign the next checkpoint, unless the one it builds on is not what this client knows to be the log's."""
         if self._key is None:
             raise InvalidInput("this log was opened for reading")
-        remembered = self._memory.last(self.origin)
-        if remembered and frontier.size <= remembered[0]:
-            raise Tampered("refusing to sign: the ledger is shorter than it was when last seen")
+        built_on = before.frontier if before else Frontier()
+        for seen in (self._memory.last(self.origin), self._memory.anchored(self.origin), self._known):
+            if seen and built_on.size < seen[0]:
+                raise Tampered(
+                    f"refusing to sign: the ledger has {built_on.size} entries, and {seen[0]} were seen before",
+                    hint="restore the missing entries from a backup or from an exported bundle",
+                )
+            if seen and built_on.size == seen[0]:
+                if built_on.root != seen[1]:
+                    raise Tampered("refusing to sign: the ledger's newest root is not the one seen before")
+                before = None
+        if before is not None:
+            self._check_head(before)
         return sign_checkpoint(Checkpoint(self.origin, frontier.size, frontier.root), self._key)
+
+    def _check_head(self, head: Head) -> None:
+        """Refuse to build on a head that this log did not sign: another process moved on, or somebody else did."""
+        for public in (*self._publics, self._key.public if self._key else b""):
+            try:
+                found = open_checkpoint(head.note, self.origin, public)
+            except (Tampered, InvalidInput):
+                continue
+            if (found.size, found.root) == (head.frontier.size, head.frontier.root):
+                return
+        raise Tampered("refusing to sign: the ledger's newest checkpoint is not the log's")
 
 
 def leaf_of(envelope: Envelope) -> bytes:
     """Return the leaf hash: it binds the statement's identity, its kind and the key, not the signature."""
+    return leaf_hash(record_of(envelope))
+
+
+def record_of(envelope: Envelope) -> bytes:
+    """Return what a leaf is the hash of."""
     statement = envelope.statement
     check_predicate(statement.kind, statement.predicate)
-    record = f"custody-entry/v1\n{statement.kind}\n{envelope.digest}\n{envelope.keyid}\n"
-    return leaf_hash(record.encode())
-
-
-def check_cosigned(old: str, new: str) -> None:
-    """Refuse a note that is not `old` with more signature lines behind the same text; raises `Tampered`."""
-    (body, blank, lines), (new_body, new_blank, new_lines) = old.partition("\n\n"), new.partition("\n\n")
-    if (body, blank) != (new_body, new_blank):
-        raise Tampered("the cosigned note is of another checkpoint than the one on record")
-    if not new_lines.endswith("\n") or not set(lines.splitlines()) <= set(new_lines.splitlines()):
-        raise Tampered("the cosigned note lacks a signature that is on record")
+    return f"custody-entry/v1\n{statement.kind}\n{envelope.digest}\n{envelope.keyid}\n".encode()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -138,14 +140,16 @@ def test_1_a_ledger_without_a_checkpoint_is_caught(world: World) -> None:
 
 
 def test_2_a_ledger_rolled_back_whole_is_caught_by_whoever_saw_more(world: World) -> None:
-    world.sql("DELETE FROM entry WHERE idx >= 2", "DELETE FROM checkpoint WHERE size > 2")
+    world.sql("DELETE FROM entry WHERE idx >= 2")
+    world.checkpoint(LEAVES[:2])
     with pytest.raises(Tampered, match="cut short: it has 2 entries, and 4 were seen"):
         world.log.read()
     assert world.client("stranger").read().checkpoint.size == 2  # who never saw more cannot know
 
 
 def test_2_nobody_signs_on_top_of_a_ledger_that_was_cut_short(world: World) -> None:
-    world.sql("DELETE FROM entry WHERE idx >= 2", "DELETE FROM checkpoint WHERE size > 2")
+    world.sql("DELETE FROM entry WHERE idx >= 2")
+    world.checkpoint(LEAVES[:2])
     for _ in range(2):
         with pytest.raises(Tampered, match="refusing to sign"):
             world.log.append([ENVELOPES[4]])
@@ -368,6 +372,155 @@ def test_the_leaf_binds_statement_kind_and_key_but_not_the_signature() -> None:
     assert leaf_of(Envelope(one.payload, one.keyid, b"other")) == leaf_of(one)
     assert leaf_of(Envelope(one.payload, "other", one.signature)) != leaf_of(one)
     assert leaf_of(ENVELOPES[1]) != leaf_of(one)
+
+
+def test_nothing_is_not_appended(world: World) -> None:
+    with pytest.raises(InvalidInput, match="nothing"):
+        world.log.append([])
+
+
+def test_threads_share_checkpoints_and_each_is_told_one_that_covers_its_entry(world: World) -> None:
+    told: dict[int, tuple[int, str]] = {}
+    notes = 0
+
+    def write(number: int) -> None:
+        told[number] = world.log.append([envelope(f"thread {number}")])
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = world.client("stranger").read().rows
+    assert len(rows) == 28
+    for number, (index, note) in told.items():
+        assert rows[index][1].statement.predicate["reason"] == f"thread {number}"
+        assert int(note.split("\n")[1]) > index
+    notes = len({note for _, note in told.values()})
+    assert notes < 24, "some went together"
+
+
+def test_nobody_signs_on_a_head_that_the_log_did_not_sign(world: World) -> None:
+    """A store that offers another frontier would have the log sign a root that nobody could prove anything to."""
+    fresh = world.client("fresh")
+    frontier = Frontier().extend([*LEAVES[:3], bytes(32)])
+    connection = sqlite3.connect(world.path)
+    connection.execute("UPDATE checkpoint SET frontier = ?", (frontier.to_bytes(),))
+    connection.commit()
+    connection.close()
+    for client in (fresh, world.log, world.client("me")):
+        with pytest.raises(Tampered, match="refusing to sign"):
+            client.append([ENVELOPES[4]])
+    assert len(world.store.read(0).rows) == 4
+
+
+def test_a_writer_builds_on_what_another_writer_of_the_log_signed(world: World) -> None:
+    other = world.client("other")
+    other.append([ENVELOPES[4]])
+    assert world.log.append([envelope("f")])[0] == 5
+    assert other.append([envelope("g")])[0] == 6
+    assert world.client("stranger").read().checkpoint.size == 7
+
+
+# Anchors
+
+
+def restored(world: World) -> None:
+    """Put back the copy of the ledger of two entries, as a restored backup would."""
+    world.sql("DELETE FROM entry WHERE idx >= 2")
+    world.checkpoint(LEAVES[:2])
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_nobody_signs_below_the_newest_anchor_known(world: World, rows: int) -> None:
+    world.log.anchored(4, root_of(LEAVES[:4]))
+    restored(world)
+    (seen,) = [path for path in (world.folder / "me").iterdir() if path.name.count(".") == 1]
+    seen.unlink()
+    client = world.client("me")
+    with pytest.raises(Tampered, match="refusing to sign: the ledger has 2 entries, and 4 were seen"):
+        client.append([envelope(str(number)) for number in range(rows)])
+    with pytest.raises(Tampered, match="cut short: it has 2 entries, and 4 were seen"):
+        client.read()
+    world.client("who knows of no anchor").append([ENVELOPES[2]])
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_nobody_signs_on_a_restored_copy(world: World, rows: int) -> None:
+    restored(world)
+    with pytest.raises(Tampered, match="refusing to sign"):
+        world.client("me").append([envelope(str(number)) for number in range(rows)])
+
+
+def test_a_history_that_is_not_the_anchored_one_is_caught(world: World) -> None:
+    other = world.client("other")
+    other.anchored(3, bytes(32))
+    with pytest.raises(Tampered, match="the first 3 entries are not those seen before"):
+        other.read()
+    other = world.client("another")
+    other.anchored(4, bytes(32))
+    with pytest.raises(Tampered, match="newest root is not the one seen"):
+        other.append([ENVELOPES[4]])
+
+
+def test_an_older_anchor_replaces_no_newer_one(world: World) -> None:
+    world.log.anchored(4, root_of(LEAVES[:4]))
+    world.log.anchored(2, root_of(LEAVES[:2]))
+    assert FileMemory(world.folder / "me").anchored(ORIGIN) == (4, root_of(LEAVES[:4]))
+
+
+# What was verified before
+
+
+def test_what_was_verified_is_held_on_the_next_visit_and_only_there(world: World) -> None:
+    reading = world.log.read()
+    assert reading.verified == 0
+    assert not any(one.held for _, one in reading.rows)
+    world.log.every_signature_held(reading)
+    world.log.append([ENVELOPES[4]])
+    again = world.client("me").read()
+    assert again.verified == 4
+    assert [one.held for _, one in again.rows] == [True] * 4 + [False]
+    assert world.client("stranger").read().verified == 0
+    assert world.client("me").read(thorough=True).verified == 0
+    assert not any(one.held for _, one in world.client("me").read(thorough=True).rows)
+
+
+def test_one_other_byte_of_a_signature_and_everything_is_verified_again(world: World) -> None:
+    world.log.every_signature_held(world.log.read())
+    other = Envelope(ENVELOPES[1].payload, ENVELOPES[1].keyid, bytes([*ENVELOPES[1].signature[:-1], 0]))
+    assert leaf_of(other) == LEAVES[1]
+    world.replace(1, other)
+    reading = world.client("me").read()
+    assert reading.verified == 0
+    assert not any(one.held for _, one in reading.rows)
+
+
+def verified_file(world: World) -> Path:
+    world.log.every_signature_held(world.log.read())
+    (path,) = (world.folder / "me").glob("*.verified.json")
+    return path
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b'{"origin":"example.org/log","size":4,"root":"' + b"00" * 32 + b'"}'])
+def test_a_mark_that_cannot_be_right_saves_nothing_and_does_no_harm(world: World, raw: bytes) -> None:
+    path = verified_file(world)
+    path.write_bytes(raw)
+    reading = world.client("me").read()
+    assert reading.verified == 0
+    world.log.every_signature_held(reading)
+    assert world.client("me").read().verified == 4
+
+
+def test_a_mark_that_others_could_have_written_is_none(world: World) -> None:
+    path = verified_file(world)
+    assert world.client("me").read().verified == 4
+    path.chmod(0o622)
+    assert world.client("me").read().verified == 0
+    if os.geteuid() == 0:
+        path.chmod(0o600)
+        os.chown(path, 65534, -1)
+        assert world.client("me").read().verified == 0
 
 
 # Cosignatures and the log's keys

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from custody.core import strictjson
 from custody.core.statement import PAYLOAD_TYPE, Statement
 from custody.core.subject import Subject
 from custody.errors import InvalidInput, Tampered
@@ -49,6 +50,39 @@ def test_a_sealed_statement_reads_back_and_verifies() -> None:
     assert found.verify(KEY.public) == STATEMENT
     assert found.digest == hashlib.sha256(STATEMENT.to_bytes()).hexdigest()
     assert found.keyid == KEY.keyid
+
+
+def test_an_envelope_is_written_as_every_other_json() -> None:
+    for keyid in (KEY.keyid, "", 'a"b\\c\u00e9\n'):
+        one = Envelope(SEALED.payload, keyid, SEALED.signature)
+        assert one.to_bytes() == strictjson.dump(json.loads(one.to_bytes()))
+        assert Envelope.from_bytes(one.to_bytes()) == one
+
+
+def test_an_envelope_that_is_not_as_it_was_written_is_read_all_the_same_or_refused() -> None:
+    assert Envelope.from_bytes(b" " + SEALED.to_bytes()) == SEALED
+    raw = SEALED.to_bytes()
+    at = raw.index(b'"sig":"') + 7
+    for wrong in (
+        raw[:at] + b"=" + raw[at:],
+        raw.replace(KEY.keyid.encode(), b"0" * 64, 1),
+        raw + b"\n}",
+        raw.replace(b'"payload":"', b'"payload":"=', 1),
+        raw[:-1],
+    ):
+        with pytest.raises(InvalidInput):
+            Envelope.from_bytes(wrong)
+
+
+def test_what_was_held_before_needs_no_signature_check_but_the_same_key() -> None:
+    one = Envelope(SEALED.payload, KEY.keyid, b"not a signature")
+    with pytest.raises(Tampered):
+        one.verify(KEY.public)
+    one.hold()
+    assert one.verify(KEY.public) == STATEMENT
+    assert one == Envelope(SEALED.payload, KEY.keyid, b"not a signature")
+    with pytest.raises(Tampered, match="another key"):
+        one.verify(PersonKey.generate().public)
 
 
 def test_the_bundle_has_the_fields_of_sigstore() -> None:
