@@ -11,7 +11,7 @@ import copy
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from custody.core.access import WRITES, Access, Action, decide, parts_of, separa
 from custody.core.actor import Actor, Role
 from custody.core.circumstances import context_of, describe
 from custody.core.evidence import Evidence, Record
+from custody.core.moments import moment
 from custody.core.permission import Resource, Rules
 from custody.core.statement import Statement
 from custody.core.subject import Subject
@@ -36,6 +37,10 @@ RESERVED = frozenset({CUSTODIAN, "log", "commitments"})
 """Names whose key files are Custody's own."""
 _MOST_TURNS = 1000
 """How often one statement lets other writers go first before it gives up."""
+
+
+AHEAD = timedelta(minutes=5)
+"""How far ahead of this desk's clock a statement may be dated: until then no decision could cover it."""
 
 
 def now() -> datetime:
@@ -204,6 +209,12 @@ class Desk:
         and appended only if no other came in between: its signer may have been revoked meanwhile.
         """
         kinds.check_predicate(statement.kind, statement.predicate)
+        dated = moment(str(statement.predicate.get("at", "")))
+        if dated is not None and dated > self._clock() + AHEAD:
+            raise InvalidInput(
+                f"the statement is dated {dated.isoformat()}, ahead of this machine's clock; nothing was recorded",
+                hint="set the clock right: no decision could be made until that moment",
+            )
         envelope = seal(statement, signer)
         for _ in range(_MOST_TURNS):
             size = self.read().size

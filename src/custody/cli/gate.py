@@ -1,4 +1,4 @@
-"""`custody gate`: seal, approve, waive, decide."""
+"""`custody gate`: seal, countersign, approve, waive, decide, sum up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from custody.cli.app import App, face, writable
-from custody.cli.results import decision_lines, ruling_lines
+from custody.cli.results import account_lines, decision_lines, ruling_lines
 
 
 @click.group()
@@ -77,25 +77,54 @@ def lint(app: App, path: Path) -> None:
 @face
 def seal(app: App, path: Path, post_hoc: bool) -> None:
     """Seal the criteria with policy, evaluator and held-out commitment. From here on they bind."""
+    _seal(app, path, post_hoc=post_hoc, amending=False)
+
+
+@gate.command()
+@click.argument("path", type=click.Path(path_type=Path), default="criteria.toml")
+@click.option("--post-hoc", is_flag=True, help="Seal although the held-out set was opened; this can never be GO.")
+@face
+def amend(app: App, path: Path, post_hoc: bool) -> None:
+    """Replace the sealed criteria by those in PATH; what that loosens and tightens goes on record."""
+    _seal(app, path, post_hoc=post_hoc, amending=True)
+
+
+def _seal(app: App, path: Path, *, post_hoc: bool, amending: bool) -> None:
+    """Seal criteria, and say what binds now, what changed and who is to sign next."""
+    from custody.core.trust_rules import countersigners
     from custody.stages.criteria import opened_before, post_hoc_warning
     from custody.stages.criteria import seal as put_on_record
 
     custody = app.custody
     said = put_on_record(
-        custody.desk, app.actor, app.use_case, custody.config.root, path, custody.read_table, post_hoc=post_hoc
+        custody.desk,
+        app.actor,
+        app.use_case,
+        custody.config.root,
+        path,
+        custody.read_table,
+        post_hoc=post_hoc,
+        amending=amending,
     )
     held_out = said.predicate["held_out"]
     lines = [
         f"Sealed in entry {said.index} by {said.person}: {len(said.predicate['criteria']['criterion'])} criteria",
         f"  seal {said.digest}",
         f"  held-out set {held_out['name']} {held_out['sha256'][:12]}, {held_out['rows']} rows",
-        "next: custody run -- python train.py",
     ]
     record = custody.desk.read()
+    body = {"seal": said.digest, "entry": said.index, "held_out": held_out}
+    if "amends" in said.predicate:
+        former = record.by_digest(str(said.predicate["amends"]))
+        lines.append(f"  replaces the criteria of entry {former.index if former else '?'}:")
+        lines += [f"    {change}" for change in said.predicate["changes"]] or ["    nothing is different"]
+        body |= {"amends": said.predicate["amends"], "changes": said.predicate["changes"]}
+    second = countersigners(said.predicate["policy"])
+    lines.append("next: custody gate countersign" if second != [] else "next: custody run -- python train.py")
     if before := opened_before(record, str(held_out["name"])):
         warning = post_hoc_warning(str(held_out["name"]), before)
         lines.insert(0, click.style("WARNING: ", fg="yellow", bold=True) + warning)
-    app.show({"seal": said.digest, "entry": said.index, "held_out": held_out}, lines)
+    app.show(body, lines)
 
 
 @gate.command()
@@ -171,16 +200,59 @@ def decide(app: App, model: str, environment: str) -> None:
 @click.argument("model", default="")
 @face
 def show(app: App, model: str) -> None:
-    """Show what a decision would be now, without recording one."""
+    """Show what a decision on MODEL would be now, or what the decision in an entry was (entry number or digest)."""
+    from custody.core import predicates as kinds
     from custody.core.release import decide as judge
     from custody.records.lineage import find_model
 
     desk = app.custody.desk
     record = desk.read()
+    said = record.by_digest(model) if len(model) == 64 else None
+    if model.isdigit() and len(model) < 6 and int(model) < record.size:
+        said = record.entries[int(model)]
+    if said is not None and said.kind == kinds.DECISION:
+        from custody.stages.deployment import recomputed
+
+        decision = recomputed(desk, record, said)
+        lines = [*decision_lines(decision, said.index), "  computed again from the record as it was: it agrees"]
+        app.show({**decision.to_predicate(), "entry": said.index, "model": decision.model}, lines)
     finish = find_model(record, app.use_case, model)
     decision = judge(record, finish.subject.sha256, app.use_case, desk.time())
     lines = [f"{decision.verdict}  model {finish.subject.short}, if decided now", *ruling_lines(decision.rulings)]
+    lines += account_lines(decision.account)
     app.show(decision.to_predicate(), lines, decision.verdict.exit_code)
+
+
+@gate.command()
+@click.argument("model", default="")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it; else it is printed.")
+@face
+def summary(app: App, model: str, output: Path | None) -> None:
+    """Give the newest decision on MODEL as a signed SLSA verification summary that other tools read."""
+    import json
+
+    from custody.stages.release import summary as find
+
+    desk = app.custody.desk
+    said, raw = find(desk, app.use_case, model)
+    result = said.predicate["verificationResult"]
+    body = {
+        "entry": said.index,
+        "result": result,
+        "keyid": said.keyid,
+        "signer": said.actor,
+        "model": said.subject.sha256,
+    }
+    if output is None:
+        app.show({**body, "bundle": json.loads(raw)}, [raw.decode()])
+        return
+    writable(output)
+    output.write_bytes(raw)
+    lines = [
+        f"{output}: {result}, signed by {said.actor} in entry {said.index}; a sigstore bundle with a DSSE envelope.",
+        f"  key {said.keyid}",
+    ]
+    app.show({**body, "path": str(output)}, lines)
 
 
 @gate.command()

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -123,4 +123,38 @@ def decision_lines(decision: Decision, entry: int) -> list[str]:
         )
     lines += ruling_lines(against)
     lines += ruling_lines(ruling for ruling in decision.rulings if ruling not in against)
+    return lines + account_lines(decision.account)
+
+
+def account_lines(account: Mapping[str, Any]) -> list[str]:
+    """Return who signed and dissented, what was waived and tried, and what the criteria replace."""
+    if not account:
+        return []
+    tried = account["tried"]
+    best = f", best-of-{tried['models']} adjusted" if tried["adjusted"] else ""
+    lines = [
+        "",
+        f"  tried     {tried['started']} attempts ({tried['aborted']} aborted), {tried['models']} models measured in "
+        f"{tried['openings']} openings{best}",
+        "  signed    "
+        + "; ".join(_signed(part, account["signers"]) for part in _PARTS if _signed(part, account["signers"])),
+    ]
+    for waiver in account["waivers"]:
+        state = f"until {waiver['expires']}" if waiver["counts"] else f"does not count: {waiver['why_not']}"
+        lines.append(f"  waiver    {waiver['criterion']} by {waiver['person']} (entry {waiver['entry']}), {state}")
+        lines.append(f"            because {waiver['reason']}; meanwhile {waiver['control']}")
+    for dissent in account["dissent"]:
+        state = "" if dissent["stands"] else ", taken back since"
+        lines.append(f"  dissent   {dissent['person']} (entry {dissent['entry']}{state}): {dissent['reason']}")
+    if account["amended"] is not None:
+        lines.append(f"  amended   the criteria replace earlier ones; {len(account['amended'])} changes")
+        lines += [f"            {change}" for change in account["amended"]]
     return lines
+
+
+_PARTS = ("author", "countersigner", "trainer", "validator", "approver")
+
+
+def _signed(part: str, signers: Sequence[Mapping[str, Any]]) -> str:
+    names = [f"{s['person']}{' (void)' if s['void'] else ''}" for s in signers if s["part"] == part]
+    return f"{part} {', '.join(names)}" if names else ""

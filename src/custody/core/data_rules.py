@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from custody.core import predicates as kinds
+from custody.core.amendment import amended, former_seal
 from custody.core.decision import Ruling, Status
 from custody.core.evidence import Evidence, Record
 from custody.core.gate import whole
@@ -101,17 +102,21 @@ def judge_freshness(record: Record, seal: Evidence) -> Ruling:
             f"opened in entry {before[0]}; new criteria need a fresh held-out set"
         )
         return Ruling("process.not_post_hoc", NOT_MET, reason, (*before, seal.index))
-    return Ruling(
-        "process.not_post_hoc", MET, "the held-out set was unopened when the criteria were sealed", (seal.index,)
-    )
+    reason = "the held-out set was unopened when the criteria were sealed"
+    changed = amended(record, seal)
+    if changed is not None:
+        loosened = [change for change in changed if change.startswith(("loosened", "removed"))]
+        former = former_seal(record, seal.predicate["use_case"], seal.index)
+        reason += f"; they amend those of entry {former.index if former else '?'}: {len(changed)} changes"
+        reason += f", {len(loosened)} of them loosen: {loosened[0]}" if loosened else ", none of them loosens"
+    return Ruling("process.not_post_hoc", MET, reason, (seal.index,))
 
 
-def judge_budget(record: Record, seal: Evidence) -> Ruling:
+def judge_budget(record: Record, seal: Evidence, tried: Attempts) -> Ruling:
     """Count every opening of the held-out set and every run under the seal against what was sealed."""
     openings = [entry.index for entry in openings_of(record, seal)]
     attempts = [e.index for e in record.of_kind(kinds.TRAINING_START) if e.predicate["seal"] == seal.digest]
     entries = tuple(sorted([*openings, *attempts]))
-    tried = attempts_under(record, seal).sentence
     limits = seal.predicate["criteria"]
     for what, count, limit in (
         ("held-out openings", len(openings), whole(limits.get("max_openings"))),
@@ -119,9 +124,12 @@ def judge_budget(record: Record, seal: Evidence) -> Ruling:
     ):
         if limit is None or count > limit:
             return Ruling(
-                "process.budget", UNKNOWN, f"exhausted: {count} {what}, sealed budget {limit} ({tried})", entries
+                "process.budget",
+                UNKNOWN,
+                f"exhausted: {count} {what}, sealed budget {limit} ({tried.sentence})",
+                entries,
             )
-    return Ruling("process.budget", MET, f"within budget: {tried}", entries)
+    return Ruling("process.budget", MET, f"within budget: {tried.sentence}", entries)
 
 
 def judge_data(record: Record, policy: Mapping[str, Any], start: Evidence, seal: Evidence, at: str) -> Ruling:

@@ -72,6 +72,8 @@ class Decision:
     rulings: Sequence[Ruling]
     expires: str = ""
     """The earliest end of anything this decision leans on (waivers, accepted risks); may be empty."""
+    account: Mapping[str, Any] = field(default_factory=dict)
+    """Who signed and dissented, what was waived, tried and is unknown: `core.account`. Read off the record."""
 
     @property
     def verdict(self) -> Verdict:
@@ -101,7 +103,7 @@ class Decision:
 
     def to_predicate(self) -> dict[str, Any]:
         """Return the predicate of a gate-decision statement."""
-        return {
+        body = {
             "use_case": self.use_case,
             "verdict": str(self.verdict),
             "rulings": [ruling.to_json() for ruling in self.rulings],
@@ -113,6 +115,7 @@ class Decision:
             "assurance": self.assurance,
             "expires": self.expires,
         }
+        return {**body, "account": dict(self.account)} if self.account else body
 
     def failing(self) -> list[Ruling]:
         """Return the rulings that keep the model out, worst first."""

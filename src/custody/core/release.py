@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from custody.core import predicates as kinds
+from custody.core.account import account_of
 from custody.core.data_rules import (
     attempts_under,
     inputs_of,
@@ -23,8 +24,8 @@ from custody.core.data_rules import (
 )
 from custody.core.decision import Decision, Ruling, Status
 from custody.core.evidence import Evidence, Record
-from custody.core.gate import Criterion, criteria_of, judge_criterion, whole
-from custody.core.moments import end, expired, moment, too_long
+from custody.core.gate import criteria_of, judge_criterion, whole
+from custody.core.moments import end, expired, moment
 from custody.core.seed import derive_seed
 from custody.core.subject import use_case_subject
 from custody.core.trust_rules import (
@@ -34,6 +35,7 @@ from custody.core.trust_rules import (
     judge_transcript,
     unwitnessed,
 )
+from custody.core.waivers import judge_waivers
 
 MET, NOT_MET, UNKNOWN = Status.MET, Status.NOT_MET, Status.UNKNOWN
 
@@ -53,6 +55,7 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
         return Decision(model, use_case, seal.digest, record.size, record.root, at, "separated", (broken,))
     trainers = {person for end, start, _ in chains for person in (end.person, start.person)}
     makers = {seal.person, *trainers}
+    tried = attempts_under(record, seal)
     rulings = [
         _time_of(record, at),
         judge_keys(record, use_case, chains),
@@ -63,28 +66,22 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
         _first_bad([judge_countersigned(record, policy, start, seal) for _, start, _ in chains]),
         _first_bad([_sealed_before_training(record, start, seal, inputs_of(start)) for _, start, _ in chains]),
         judge_freshness(record, seal),
-        judge_budget(record, seal),
+        judge_budget(record, seal, tried),
         _first_bad([_run(policy, start, end, inputs_of(start)) for end, start, _ in chains]),
         _first_bad([judge_transcript(record, policy, start, end) for end, start, _ in chains]),
         _first_bad([judge_data(record, policy, start, seal, at) for _, start, _ in chains]),
         _separation(record, policy, model, seal, trainers),
         _standing(record, model, inputs),
     ]
-    waivers, refused, expiries = _waivers(record, policy, model, use_case, at, criteria, makers)
-    if refused:
-        rulings.append(refused)
-    models = attempts_under(record, seal).models
+    waivers = judge_waivers(record, policy, model, use_case, at, criteria, makers)
+    if waivers.ruling:
+        rulings.append(waivers.ruling)
     for criterion in criteria:
         subjects = [model] if criterion.on == "model" else [sha256 for _, sha256 in inputs]
-        ruling = judge_criterion(criterion, record, subjects, seal, finish.index, makers, models)
-        waiver = waivers.get(criterion.id)
-        if waiver and ruling.status in (Status.NOT_MET, Status.INCONCLUSIVE):
-            reason = f"waived until {waiver.predicate['expires']} by {waiver.person}: {ruling.reason}"
-            entries = tuple(sorted({*ruling.entries, waiver.index}))
-            ruling = Ruling(ruling.id, Status.WAIVED, reason, entries, ruling.answer)
-        rulings.append(ruling)
+        ruling = judge_criterion(criterion, record, subjects, seal, finish.index, makers, tried.models)
+        rulings.append(waivers.applied(ruling, record, model))
     rulings.append(_approvals(record, policy, model, seal, trainers))
-    expiries += _risk_expiries(record, use_case) + source_expiries(record, inputs)
+    expiries = waivers.expiries + _risk_expiries(record, use_case) + source_expiries(record, inputs)
     days, now = whole(policy.get("go_days")), moment(at)
     if days is not None and now is not None:
         try:
@@ -102,6 +99,7 @@ def decide(record: Record, model: str, use_case: str, at: str) -> Decision:
         assurance,
         tuple(rulings),
         min(expiries, key=end, default=""),
+        account_of(record, model, chains, rulings, waivers.refused, tried),
     )
 
 
@@ -305,46 +303,6 @@ def _standing(record: Record, model: str, inputs: list[tuple[str, str]]) -> Ruli
     return Ruling("process.standing", MET, "no open incident, not retired", tuple(e.index for e in latest.values()))
 
 
-def _waivers(
-    record: Record,
-    policy: Mapping[str, Any],
-    model: str,
-    use_case: str,
-    at: str,
-    criteria: list[Criterion],
-    makers: set[str],
-) -> tuple[dict[str, Evidence], Ruling | None, list[str]]:
-    """Return the waivers that count by criterion id, a ruling when there are too many, and their ends."""
-    never = policy.get("never_waive", [])
-    waivable = {c.id for c in criteria if c.waivable and isinstance(never, list) and c.klass not in never}
-    solo = bool(policy.get("solo"))
-    found: dict[str, Evidence] = {}
-    for entry in record.about(model, kinds.WAIVER):
-        criterion, expires = str(entry.predicate["criterion"]), str(entry.predicate["expires"])
-        if entry.predicate["use_case"] != use_case or criterion not in waivable or "approver" not in entry.roles:
-            continue
-        if (entry.person in makers and not solo) or expired(expires, at):
-            continue
-        if too_long(entry.at, expires, at, whole(policy.get("waiver_days"))):
-            continue
-        found[criterion] = entry
-    most = whole(policy.get("max_waivers")) or 0
-    if len(found) > most:
-        entries = tuple(sorted(entry.index for entry in found.values()))
-        return (
-            {},
-            Ruling(
-                "process.waivers",
-                NOT_MET,
-                f"{len(found)} waivers; the policy allows {most}",
-                entries,
-            ),
-            [],
-        )
-    found = {criterion: entry for criterion, entry in found.items() if entry.index not in record.void}
-    return found, None, [str(entry.predicate["expires"]) for entry in found.values()]
-
-
 def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evidence, trainers: set[str]) -> Ruling:
     needed = whole(policy.get("approvals"))
     if needed is None or needed < 1:
@@ -383,4 +341,8 @@ def _approvals(record: Record, policy: Mapping[str, Any], model: str, seal: Evid
             f"pending: {len(counted)} of {needed} approvals by uninvolved persons",
             entries,
         )
-    return Ruling("process.approvals", MET, f"{len(counted)} persons approved after the last result", entries)
+    reason = f"{len(counted)} persons approved after the last result"
+    rejected = [e for e in record.about(model, kinds.APPROVAL) if e.predicate["verdict"] != "approve"]
+    for entry in rejected:
+        reason += f"; {entry.person} had rejected it in entry {entry.index}: {entry.predicate['reason']}"
+    return Ruling("process.approvals", MET, reason, entries)

@@ -132,5 +132,7 @@ def open_incidents(record: Record, subjects: list[str]) -> list[Evidence]:
     latest: dict[tuple[str, str], Evidence] = {}
     for subject in subjects:
         for entry in record.about(subject, kinds.INCIDENT):
+            if entry.index in record.void and kinds.closes(entry.predicate, entry.roles):
+                continue  # a compromised key closes nothing
             latest[subject, str(entry.predicate["incident"])] = entry
     return [entry for entry in latest.values() if not kinds.closes(entry.predicate, entry.roles)]

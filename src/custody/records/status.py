@@ -14,6 +14,7 @@ from custody.core.evidence import Evidence, Record
 from custody.core.release import decide
 from custody.core.stage import Stage
 from custody.core.subject import use_case_subject
+from custody.core.trust_rules import countersignature, countersigners
 from custody.records.datasets import datasets
 from custody.records.lineage import Chain, attempts_of, chain_of, models, open_incidents
 
@@ -168,6 +169,13 @@ class _View:
             self._step(Action.REGISTER_DATA, command, "the newest criteria were sealed after the held-out set was seen")
             return StageState(Stage.CRITERIA, "not_met", fresh.reason, fresh.entries)
         count = len(seal.predicate["criteria"]["criterion"])
+        roles = countersigners(seal.predicate["policy"])
+        if roles != [] and countersignature(self.record, seal, roles or [], self.record.size) is None:
+            who = " or ".join(map(str, roles or [])).replace("_", " ")
+            self._step(
+                Action.COUNTERSIGN, "custody gate countersign", f"the policy asks for a {who}, too, before a run"
+            )
+            return StageState(Stage.CRITERIA, "unknown", f"{count} criteria sealed, not countersigned", (seal.index,))
         return StageState(Stage.CRITERIA, "met", f"{count} criteria sealed by {seal.person}", (seal.index,))
 
     def training(self) -> StageState:

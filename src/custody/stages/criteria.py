@@ -9,6 +9,7 @@ from typing import Any
 from custody.checks.registry import evaluator_digest, vocabulary
 from custody.core import predicates as kinds
 from custody.core.access import Action
+from custody.core.amendment import changes, former_seal
 from custody.core.criteria import Criteria, Defect, read_criteria
 from custody.core.data_rules import contents_of
 from custody.core.evidence import Evidence, Record
@@ -80,9 +81,20 @@ def post_hoc_warning(name: str, entries: list[int]) -> str:
 
 
 def seal(
-    desk: Desk, actor: str, use_case: str, root: Path, path: Path, read: Reader, *, post_hoc: bool = False
+    desk: Desk,
+    actor: str,
+    use_case: str,
+    root: Path,
+    path: Path,
+    read: Reader,
+    *,
+    post_hoc: bool = False,
+    amending: bool = False,
 ) -> Evidence:
     """Seal the criteria with the policy, the evaluator's digest and the commitment to the held-out set.
+
+    Where criteria of the use case were sealed before, the seal names them and lists what it changes.
+    With `amending` there must be such criteria, and something must change.
 
     Raises `InvalidInput` with every defect when the file is not fit to be sealed, and `OutOfOrder` when
     the held-out set was opened before, unless `post_hoc` says that this is known.
@@ -113,28 +125,33 @@ def seal(
     if reserved:
         raise InvalidInput(f"{', '.join(reserved)} are ids of the policy's own criteria", hint="rename yours")
     pen = desk.permit(actor, Action.SEAL)
+    former = former_seal(record, use_case, record.size)
+    if amending and former is None:
+        raise OutOfOrder("there are no sealed criteria to amend", hint=f"custody gate seal {path}")
     if (before := opened_before(record, held_out.subject.name)) and not post_hoc:
         raise OutOfOrder(
             post_hoc_warning(held_out.subject.name, before),
             hint="register a fresh held-out set; to seal all the same, for the record only: --post-hoc",
         )
-    return pen.write(
-        use_case_subject(use_case),
-        kinds.SEAL,
-        {
-            "use_case": use_case,
-            "criteria": _with_baseline(criteria.document, policy),
-            "criteria_sha256": criteria.sha256,
-            "policy": policy,
-            "held_out": {
-                "name": held_out.subject.name,
-                "sha256": held_out.subject.sha256,
-                "record": held_out.digest,
-                "rows": held_out.predicate["rows"],
-            },
-            "evaluator": evaluator_digest(),
+    said: dict[str, Any] = {
+        "use_case": use_case,
+        "criteria": _with_baseline(criteria.document, policy),
+        "criteria_sha256": criteria.sha256,
+        "policy": policy,
+        "held_out": {
+            "name": held_out.subject.name,
+            "sha256": held_out.subject.sha256,
+            "record": held_out.digest,
+            "rows": held_out.predicate["rows"],
         },
-    )
+        "evaluator": evaluator_digest(),
+    }
+    if former is not None:
+        changed = changes(former.predicate, said)
+        if amending and not changed:
+            raise InvalidInput(f"{path} changes nothing of the criteria in entry {former.index}")
+        said |= {"amends": former.digest, "changes": changed}
+    return pen.write(use_case_subject(use_case), kinds.SEAL, said)
 
 
 def _with_baseline(document: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:

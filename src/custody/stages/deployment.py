@@ -9,7 +9,7 @@ from pathlib import Path
 
 from custody.core import predicates as kinds
 from custody.core.access import Action
-from custody.core.decision import Verdict
+from custody.core.decision import Decision, Verdict
 from custody.core.evidence import Evidence, Record
 from custody.core.release import decide as judge
 from custody.core.subject import Subject
@@ -103,6 +103,17 @@ def check_decision(desk: Desk, record: Record, admission: Evidence) -> None:
     said = record.by_digest(str(admission.predicate["decision"]))
     if said is None or said.kind != kinds.DECISION or said.subject != admission.subject:
         raise Tampered(f"the admission in entry {admission.index} names no decision about this model")
+    again = recomputed(desk, record, said)
+    if again.assurance == "solo" and admission.predicate["environment"] == "production":
+        raise Tampered(f"the admission in entry {admission.index} is for production, and one person alone decided it")
+    if not _is_past(said.at, desk.time()):
+        raise Tampered(f"the decision in entry {said.index} does not say when it was made, or says a later time")
+    if again.verdict is not Verdict.GO or again.expires != admission.predicate["expires"]:
+        raise Tampered(f"the admission in entry {admission.index} does not follow from its decision")
+
+
+def recomputed(desk: Desk, record: Record, said: Evidence) -> Decision:
+    """Judge again what a decision on record judged; raises `Tampered` unless it comes out the same."""
     size = said.predicate["size"]
     frontier = desk.reading.frontiers.get(size)
     if not isinstance(size, int) or size != said.index or frontier is None:
@@ -113,12 +124,7 @@ def check_decision(desk: Desk, record: Record, admission: Evidence) -> None:
         raise Tampered(
             f"the decision in entry {said.index} says {said.predicate['verdict']}; the record gives {again.verdict}"
         )
-    if again.assurance == "solo" and admission.predicate["environment"] == "production":
-        raise Tampered(f"the admission in entry {admission.index} is for production, and one person alone decided it")
-    if not _is_past(said.at, desk.time()):
-        raise Tampered(f"the decision in entry {said.index} does not say when it was made, or says a later time")
-    if again.verdict is not Verdict.GO or again.expires != admission.predicate["expires"]:
-        raise Tampered(f"the admission in entry {admission.index} does not follow from its decision")
+    return again
 
 
 def _is_past(at: str, now: str) -> bool:
@@ -134,6 +140,12 @@ def check_standing(record: Record, admission: Evidence, at: str) -> None:
     expires = str(admission.predicate["expires"])
     if expires and datetime.fromisoformat(expires) <= datetime.fromisoformat(at):
         raise NotPermitted(f"the admission of {model.short} expired at {expires}", hint="custody gate decide")
+    decision = record.by_digest(str(admission.predicate["decision"]))
+    if void := {admission.index, decision.index if decision else admission.index} & record.void:
+        raise NotPermitted(
+            f"the admission of {model.short} was signed with a key that was compromised (entry {min(void)})",
+            hint="somebody whose key is sound decides again: custody gate decide",
+        )
     if retired := record.about(model.sha256, kinds.RETIREMENT):
         raise NotPermitted(f"model {model.short} is retired (entry {retired[0].index})")
     finish = find_model(record, model.name, model.sha256)

@@ -96,7 +96,7 @@ def test_completion_of_a_word() -> None:
     done = run({"_CUSTODY_COMPLETE": "bash_complete", "COMP_WORDS": "custody va", "COMP_CWORD": "1"})
     assert done.stdout.split() == ["plain,validate"]
     done = run({"_CUSTODY_COMPLETE": "bash_complete", "COMP_WORDS": "custody gate s", "COMP_CWORD": "2"})
-    assert set(done.stdout.split()) == {"plain,seal", "plain,show"}
+    assert set(done.stdout.split()) == {"plain,seal", "plain,show", "plain,summary"}
 
 
 def test_help_takes_a_quarter_of_a_second_at_most() -> None:
