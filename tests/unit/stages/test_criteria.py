@@ -239,7 +239,12 @@ def test_the_standing_shows_criteria_after_the_exam(bureau: Bureau) -> None:
         state = next(state for state in found.stages if state.stage == "criteria")
         return state.state, state.sentence
 
-    bureau.seal()
+    said = bureau.seal()
+    assert criteria() == (
+        "unknown",
+        f"{len(said.predicate['criteria']['criterion'])} criteria sealed, not countersigned",
+    )
+    bureau.life.countersign(said)
     opened(bureau)
     assert criteria()[0] == "met"
     seal(
