@@ -13,13 +13,16 @@ import hashlib
 import hmac
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import RawIOBase
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from custody.core.strictjson import dump
 from custody.errors import InvalidInput, NotFound, Tampered
+from custody.seal.bulk import NewFile
 from custody.seal.files import refusal
 
 FORMAT = "c2sp.org/chunked-encryption@v1 Cobblestone-256"
@@ -34,12 +37,11 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Sealed:
-    """What went in and what came out of one encryption: bytes and sha256 of both."""
+    """What one encryption left: bytes in, bytes out, and the digest of the ciphertext's header and tags."""
 
     size: int
-    sha256: str
     sealed_size: int
-    sealed_sha256: str
+    seal: str
 
 
 def new_key() -> bytes:
@@ -57,24 +59,97 @@ def key_commitment(key: bytes) -> str:
     return _expand(_sound(key), b"custody key commitment v1", 32).hex()
 
 
-def encrypt_stream(source: BinaryIO, sink: BinaryIO, key: bytes, context: bytes) -> Sealed:
-    """Encrypt all of `source` into `sink`; returns the sizes and digests of what passed through."""
-    pieces = iter(lambda: source.read(_PIECE), b"")
-    plain, sealed = hashlib.sha256(), hashlib.sha256()
-    size = sealed_size = 0
+def encrypt_file(pieces: Iterable[memoryview | bytes], path: Path, key: bytes, context: bytes, expected: int) -> Sealed:
+    """Encrypt pieces of at most 1 MiB into a new file; durable when this returns.
 
-    def counted() -> Iterator[bytes]:
-        nonlocal size
-        for piece in pieces:
-            plain.update(piece)
+    `expected` is the number of bytes that are to come, for choosing how to write; it is not checked here.
+    The ciphertext is not hashed whole, which would cost five times the encryption: see `seal_of`.
+    """
+    from cryptography.cobblestone import Cobblestone256Encryptor
+
+    encryptor, tags = Cobblestone256Encryptor(_sound(key), context), _Tags()
+    size = 0
+    with NewFile(path, expected=expected) as file:
+        for piece in chain((b"",), pieces):  # the header comes out first, also where nothing follows
+            room = file.room()
+            count = encryptor.update_into(piece, room)
             size += len(piece)
-            yield piece
+            tags.see(room[:count])
+            file.filled(count)
+        last = encryptor.finalize()  # the last, short chunk and nothing else
+        file.room()[: len(last)] = last
+        file.filled(len(last))
+        sealed_size = file.size
+    return Sealed(size, sealed_size, tags.end(last))
 
-    for out in encrypt_pieces(counted(), key, context):
-        sealed.update(out)
-        sealed_size += len(out)
-        sink.write(out)
-    return Sealed(size, plain.hexdigest(), sealed_size, sealed.hexdigest())
+
+def decrypt_into(
+    file: NewFile, source: RawIOBase, key: bytes, context: bytes, see: Callable[[memoryview], object] = lambda _: None
+) -> int:
+    """Decrypt a stream into a new file, showing each verified piece to `see`; returns the bytes written.
+
+    On `Tampered` the file holds a verified beginning only: throw it away.
+    """
+    from cryptography.cobblestone import Cobblestone256Decryptor
+    from cryptography.exceptions import InvalidTag
+
+    decryptor = Cobblestone256Decryptor(_sound(key), context)
+    buffer = memoryview(bytearray(_PIECE))
+    try:
+        while read := source.readinto(buffer):
+            room = file.room()
+            count = decryptor.update_into(buffer[:read], room)
+            see(room[:count])
+            file.filled(count)
+        last = decryptor.finalize()
+    except InvalidTag:
+        raise _forged(str(file.path)) from None
+    see(memoryview(last))
+    file.room()[: len(last)] = last
+    file.filled(len(last))
+    return file.size
+
+
+def seal_of(path: Path) -> str:
+    """Name a ciphertext without reading all of it: sha256 over its header and the tag of each chunk.
+
+    Whoever has the file can compute it, with no key. A tag covers its whole chunk, and who lacks the key
+    cannot make another chunk for it; who has the key could, so this names a ciphertext and does not
+    replace the digest of the plaintext. Raises `NotFound` and, for what is no ciphertext, `Tampered`.
+    """
+    with _open(path) as source:
+        total = os.fstat(source.fileno()).st_size - HEADER_BYTES
+        last, short = divmod(total, _SEALED_CHUNK)
+        if total < _TAG_BYTES or short < _TAG_BYTES:
+            raise _forged(str(path))
+        descriptor, digest = source.fileno(), hashlib.sha256(source.read(HEADER_BYTES))
+        for number in range(1, last + 1):
+            digest.update(os.pread(descriptor, _TAG_BYTES, HEADER_BYTES + number * _SEALED_CHUNK - _TAG_BYTES))
+        digest.update(os.pread(descriptor, _TAG_BYTES, HEADER_BYTES + total - _TAG_BYTES))
+    return digest.hexdigest()
+
+
+class _Tags:
+    """Gathers a ciphertext's header and tags as it passes, in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._digest, self._at = hashlib.sha256(), 0
+
+    def see(self, piece: memoryview | bytes) -> None:
+        """Take the next piece; the tag of the last, short chunk is left to `end`."""
+        start, end = self._at, self._at + len(piece)
+        self._at = end
+        if start < HEADER_BYTES:
+            self._digest.update(piece[: HEADER_BYTES - start])
+        number = max(0, start - HEADER_BYTES) // _SEALED_CHUNK + 1
+        while (tag := HEADER_BYTES + number * _SEALED_CHUNK - _TAG_BYTES) < end:
+            self._digest.update(piece[max(tag - start, 0) : tag + _TAG_BYTES - start])
+            number += 1
+
+    def end(self, last: bytes) -> str:
+        """Return the digest; `last` is what came last, at least a tag."""
+        self._digest.update(last[-_TAG_BYTES:])
+        return self._digest.hexdigest()
 
 
 def encrypt_pieces(pieces: Iterator[bytes] | Iterator[memoryview], key: bytes, context: bytes) -> Iterator[bytes]:
@@ -87,7 +162,9 @@ def encrypt_pieces(pieces: Iterator[bytes] | Iterator[memoryview], key: bytes, c
     yield encryptor.finalize()
 
 
-def decrypt_pieces(source: BinaryIO, key: bytes, context: bytes, *, what: str = "ciphertext") -> Iterator[bytes]:
+def decrypt_pieces(
+    source: BinaryIO | RawIOBase, key: bytes, context: bytes, *, what: str = "ciphertext"
+) -> Iterator[bytes]:
     """Decrypt a stream, yielding only bytes that were verified.
 
     That the stream is whole is known only at its end: on `Tampered`, throw away what came before.

@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from custody.adapters import keyring
 from custody.adapters import vault as module
+from custody.adapters.root_key import FileRoot, root_file
 from custody.adapters.vault import Vault
 from custody.errors import CustodyError, InvalidInput, NotFound, NotPermitted, Tampered, Unavailable
+from custody.seal import cipher
 from custody.seal.digest import Manifest, walk
 
 
@@ -161,10 +164,15 @@ def test_tampering_with_what_is_stored_is_refused(
             vault.put(*_files(model))
 
 
-def test_bytes_are_hashed_again_after_decryption(
-    vault: Vault, sha256: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vault, "_decrypted", lambda *_: iter([b"other"]))
+def test_bytes_are_hashed_again_after_decryption(vault: Vault, model: Path, sha256: str, tmp_path: Path) -> None:
+    """Who holds the keys can make a genuine ciphertext of other weights; the model's digest still knows."""
+    path = tmp_path / "vault" / "models" / sha256 / "2.sealed"
+    _manifest, keys = vault._opened(sha256)
+    other = b"forged weights" * 10_000
+    path.unlink()
+    about = cipher.context(sha256, "weights.bin", len(other))
+    cipher.encrypt_file([other], path, keys[2], about, len(other))
+    assert vault.read_range(sha256, "weights.bin", 0, 14) == b"forged weights"
     with pytest.raises(Tampered, match=r"weights\.bin"):
         vault.open(sha256)
     with pytest.raises(Tampered, match=r"weights\.bin"):
@@ -172,29 +180,54 @@ def test_bytes_are_hashed_again_after_decryption(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_root_key_lies_apart_from_the_ciphertext(vault: Vault, sha256: str, tmp_path: Path) -> None:
+    assert vault.root.place == str(tmp_path / "vault.key")
+    named = FileRoot(tmp_path / "elsewhere" / "root", "a passphrase")
+    Vault(tmp_path / "second", named)
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["root"]
+    assert not [path for path in (tmp_path / "second").rglob("*") if path.is_file()]
+
+
 def test_another_root_key_opens_nothing(vault: Vault, sha256: str, tmp_path: Path) -> None:
-    (tmp_path / "vault" / "root.key").write_bytes(bytes(32))
-    with pytest.raises(Tampered):
+    (tmp_path / "vault.key").write_bytes(root_file(bytes(32), ""))
+    with pytest.raises(Tampered, match="root key"):
         Vault(tmp_path / "vault").open(sha256)
 
 
 def test_a_lost_root_key_is_not_replaced(vault: Vault, sha256: str, tmp_path: Path) -> None:
-    (tmp_path / "vault" / "root.key").unlink()
-    with pytest.raises(NotFound, match=r"root\.key"):
+    (tmp_path / "vault.key").unlink()
+    with pytest.raises(NotFound, match=r"vault\.key"):
         Vault(tmp_path / "vault")
-    assert not (tmp_path / "vault" / "root.key").exists()
+    assert not (tmp_path / "vault.key").exists()
 
 
-def test_a_root_key_that_others_read_or_that_is_cut_is_refused(vault: Vault, tmp_path: Path) -> None:
-    path = tmp_path / "vault" / "root.key"
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.chmod(0o640)
-    with pytest.raises(NotPermitted, match="others"):
-        Vault(tmp_path / "vault")
-    path.chmod(0o600)
-    os.truncate(path, 31)
+def test_each_file_has_a_key_of_its_own(vault: Vault, model: Path, sha256: str, tmp_path: Path) -> None:
+    entry = json.loads((tmp_path / "vault" / "models" / sha256 / "entry.json").read_bytes())
+    assert len({entry["key_commitment"], *(row["key"] for row in entry["files"])}) == 4
+    for number, row in enumerate(entry["files"]):
+        path = tmp_path / "vault" / "models" / sha256 / f"{number}.sealed"
+        assert row["seal"] == cipher.seal_of(path)
+        assert row["size"] == path.stat().st_size
+    place = tmp_path / "vault" / "models" / sha256 / "file-keys"
+    keys = json.loads(place.read_bytes())
+    keys["wrapped"][0], keys["wrapped"][1] = keys["wrapped"][1], keys["wrapped"][0]
+    place.write_text(json.dumps(keys))
     with pytest.raises(Tampered):
-        Vault(tmp_path / "vault")
+        vault.open(sha256)
+
+
+def test_a_range_is_what_the_whole_has_there(vault: Vault, model: Path, sha256: str) -> None:
+    whole = (model / "weights.bin").read_bytes()
+    for start, length in ((0, 0), (0, 1), (16_380, 10), (50_000, 33_000), (len(whole) - 1, 1), (len(whole), 0)):
+        assert vault.read_range(sha256, "weights.bin", start, length) == whole[start : start + length]
+    for start, length in ((-1, 2), (0, len(whole) + 1), (len(whole) + 1, 0)):
+        with pytest.raises(InvalidInput, match="outside"):
+            vault.read_range(sha256, "weights.bin", start, length)
+    with pytest.raises(NotFound, match="no file"):
+        vault.read_range(sha256, "other.bin", 0, 1)
+    vault.destroy(sha256)
+    with pytest.raises(NotPermitted, match="its key was destroyed"):
+        vault.read_range(sha256, "weights.bin", 0, 1)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../../etc", "A" * 64, "a" * 63, "a" * 64 + "\n"])
@@ -214,10 +247,11 @@ def test_what_was_never_put_is_not_found(vault: Vault) -> None:
 def test_a_destroyed_model_never_opens_again(vault: Vault, model: Path, sha256: str, tmp_path: Path) -> None:
     place = tmp_path / "vault" / "models" / sha256
     commitment = json.loads((place / "entry.json").read_bytes())["key_commitment"]
-    sums = {name: walk(place / f"{n}.sealed").files[0].sha256 for n, name in enumerate(_files(model)[1])}
+    sums = {name: cipher.seal_of(place / f"{n}.sealed") for n, name in enumerate(_files(model)[1])}
     done = vault.destroy(sha256)
     assert (done.canary_before, done.canary_after) == (True, False)
     assert (done.key_commitment, done.ciphertexts) == (commitment, sums)
+    assert sorted(done.keys) == sorted(sums)
     assert vault.destroy(sha256) == done == vault.destroyed(sha256)
     assert not vault.has(sha256)
     assert not (place / "key").exists()
@@ -236,14 +270,19 @@ def test_a_destroyed_model_never_opens_again(vault: Vault, model: Path, sha256: 
     assert json.loads(json.dumps(done.to_json()))["canary_after"] is False
 
 
-def test_the_key_is_overwritten_before_it_is_removed(vault: Vault, sha256: str, tmp_path: Path) -> None:
-    key = tmp_path / "vault" / "models" / sha256 / "key"
+@pytest.mark.parametrize("name", ["key", "file-keys"])
+def test_wrapped_keys_are_overwritten_before_they_are_removed(
+    vault: Vault, sha256: str, tmp_path: Path, name: str
+) -> None:
+    key = tmp_path / "vault" / "models" / sha256 / name
     os.link(key, tmp_path / "same file")
     before = key.read_bytes()
     vault.destroy(sha256)
     after = (tmp_path / "same file").read_bytes()
     assert len(after) == len(before)
-    assert after != before
+    assert not {before[i : i + 16] for i in range(0, len(before), 16)} & {
+        after[i : i + 16] for i in range(0, len(after), 16)
+    }
 
 
 def test_erasing_the_record_does_not_bring_a_model_back(vault: Vault, sha256: str, tmp_path: Path) -> None:
@@ -264,7 +303,7 @@ def test_a_key_that_survives_is_told_and_tried_again(
     vault: Vault, sha256: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_shred", lambda path: None)
+        patch.setattr(keyring, "shred", lambda path: None)
         assert vault.destroy(sha256).canary_after
     assert not vault.destroy(sha256).canary_after
 
@@ -364,11 +403,12 @@ def test_a_put_killed_anywhere_leaves_all_or_nothing(model: Path, tmp_path: Path
 
 def test_a_destruction_killed_anywhere_is_undone_or_completed(model: Path, tmp_path: Path) -> None:
     manifest, files = _files(model)
-    Vault(tmp_path / "full").put(manifest, files)
+    root = FileRoot(tmp_path / "root.key")
+    Vault(tmp_path / "full", root).put(manifest, files)
     shutil.copytree(tmp_path / "full", tmp_path / "vault")
     seen = set()
-    for _ in _killed(lambda: Vault(tmp_path / "vault").destroy(manifest.sha256)):
-        vault = Vault(tmp_path / "vault")
+    for _ in _killed(lambda: Vault(tmp_path / "vault", root).destroy(manifest.sha256)):
+        vault = Vault(tmp_path / "vault", root)
         there = vault.has(manifest.sha256)
         seen.add(there)
         if there:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import io
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 
 from custody.errors import InvalidInput, NotFound, Tampered
 from custody.seal import cipher
+from custody.seal.bulk import NewFile
 from custody.seal.cipher import CHUNK_BYTES, HEADER_BYTES
 
 KEY = bytes(range(32))
@@ -16,10 +17,7 @@ SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES, 1
 
 
 def _sealed(plain: bytes, key: bytes = KEY, context: bytes = CONTEXT) -> bytes:
-    sink = io.BytesIO()
-    sealed = cipher.encrypt_stream(io.BytesIO(plain), sink, key, context)
-    assert (sealed.size, sealed.sealed_size) == (len(plain), len(sink.getvalue()))
-    return sink.getvalue()
+    return b"".join(cipher.encrypt_pieces(iter((plain,)), key, context))
 
 
 def _file(tmp_path: Path, sealed: bytes) -> Path:
@@ -40,7 +38,6 @@ def test_what_goes_in_comes_out(tmp_path: Path, size: int) -> None:
 
 def test_the_format_is_that_of_the_specification() -> None:
     """One chunk, built from the steps of c2sp.org/chunked-encryption with an HKDF of our own."""
-    import hashlib
     import hmac
 
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -197,3 +194,49 @@ def test_short_keys_are_invalid() -> None:
     for act in (cipher.key_commitment, lambda key: cipher.wrap_key(key, KEY, b""), lambda key: _sealed(b"", key)):
         with pytest.raises(InvalidInput):
             act(b"short")
+
+
+@pytest.mark.parametrize("size", [*SIZES, 9 * 1024 * 1024 + 4095])
+def test_a_file_is_encrypted_as_a_stream_is_and_named_by_its_tags(tmp_path: Path, size: int) -> None:
+    plain, path = os.urandom(size), tmp_path / "sealed"
+    pieces = [plain[at : at + 1024 * 1024 - 1] for at in range(0, size, 1024 * 1024 - 1)]
+    done = cipher.encrypt_file(pieces, path, KEY, CONTEXT, size)
+    sealed = path.read_bytes()
+    assert (done.size, done.sealed_size) == (size, len(sealed))
+    assert cipher.decrypt_bytes(path, KEY, CONTEXT) == plain
+    chunk = CHUNK_BYTES + 16
+    body = sealed[HEADER_BYTES:]
+    tags = b"".join(body[at : at + chunk][-16:] for at in range(0, len(body), chunk))
+    assert done.seal == cipher.seal_of(path) == hashlib.sha256(sealed[:HEADER_BYTES] + tags).hexdigest()
+    seen: list[bytes] = []
+    with path.open("rb", buffering=0) as source, NewFile(tmp_path / "plain", expected=size) as sink:
+        assert cipher.decrypt_into(sink, source, KEY, CONTEXT, lambda piece: seen.append(bytes(piece))) == size
+    assert (tmp_path / "plain").read_bytes() == plain == b"".join(seen)
+
+
+def test_another_ciphertext_has_another_name(tmp_path: Path) -> None:
+    plain = os.urandom(3 * CHUNK_BYTES)
+    names = set()
+    for number in range(2):
+        names.add(cipher.encrypt_file([plain], tmp_path / f"{number}", KEY, CONTEXT, len(plain)).seal)
+    sealed = bytearray((tmp_path / "0").read_bytes())
+    for at in (0, 30, HEADER_BYTES + CHUNK_BYTES, len(sealed) - 1):
+        changed = bytearray(sealed)
+        changed[at] ^= 1
+        names.add(cipher.seal_of(_file(tmp_path, bytes(changed))))
+    assert len(names) == 6
+    for cut in (0, 55, 60):
+        with pytest.raises(Tampered):
+            cipher.seal_of(_file(tmp_path, bytes(sealed[:cut])))
+
+
+def test_what_was_changed_is_not_decrypted_into_a_file(tmp_path: Path) -> None:
+    sealed = bytearray(_sealed(os.urandom(3 * CHUNK_BYTES)))
+    sealed[HEADER_BYTES + 2 * CHUNK_BYTES + 100] ^= 1
+    path = _file(tmp_path, bytes(sealed))
+    with (
+        pytest.raises(Tampered, match="plain"),
+        path.open("rb", buffering=0) as source,
+        NewFile(tmp_path / "plain", expected=10) as sink,
+    ):
+        cipher.decrypt_into(sink, source, KEY, CONTEXT)
