@@ -16,9 +16,11 @@ FOLDER = ".custody"
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("use_case", "actor"),
     "trust": ("origin", "log_key", "owner_key"),
+    "vault": ("root",),
 }
 _OUTSIDE = ("urls", "tsa", "tsa_roots")
 """The settings of the table [witness], all of them optional."""
+_OPTIONAL = frozenset({"actor", "root"})
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Config:
     """Time-stamping authorities to ask (RFC 3161)."""
     tsa_roots: Path | None = None
     """Certificates (PEM) under which time stamps are believed; without them none is."""
+    root_key: str = ""
+    """Where the vault's root key is, as `file:PATH`; empty for the folder of private keys."""
 
     @property
     def folder(self) -> Path:
@@ -66,6 +70,24 @@ class Config:
     def vault(self) -> Path:
         """Return the folder of encrypted models."""
         return self.folder / "vault"
+
+    @property
+    def vault_key(self) -> Path:
+        """Return the file of the vault's root key: never in the vault's own folder.
+
+        Raises `InvalidInput` for another kind of place, or for one inside the vault.
+        """
+        if not self.root_key:
+            return self.keys / "vault.key"
+        kind, _, name = self.root_key.partition(":")
+        if kind != "file" or not name:
+            raise InvalidInput(
+                f"{FILE}: [vault] root = {self.root_key!r} is not a place for a root key", hint='root = "file:PATH"'
+            )
+        path = (self.root / Path(name).expanduser()).resolve()
+        if path.is_relative_to(self.vault.resolve()):
+            raise InvalidInput(f"{FILE}: the root key may not lie in the vault it opens", hint="name a place outside")
+        return path
 
     @property
     def runs(self) -> Path:
@@ -112,7 +134,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
             raise InvalidInput(f"{path}: {key!r} is not a setting", hint=f"known: {', '.join(keys)}")
         for key in keys:
             value = part.get(key, "")
-            if not isinstance(value, str) or (not value and key != "actor"):
+            if not isinstance(value, str) or (not value and key not in _OPTIONAL):
                 raise InvalidInput(f"{path}: {key!r} must be given, as text")
             values[key] = value
     return Config(
@@ -128,6 +150,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         witness_urls=outside[0],
         tsa_urls=outside[1],
         tsa_roots=outside[2],
+        root_key=values["root"],
     )
 
 

@@ -84,9 +84,10 @@ class Custody:
     @cached_property
     def vault(self) -> ModelVault:
         """Return the vault of encrypted models."""
+        from custody.adapters.root_key import FileRoot
         from custody.adapters.vault import Vault
 
-        return Vault(self.config.vault)
+        return Vault(self.config.vault, FileRoot(self.config.vault_key, self.config.passphrase))
 
     @cached_property
     def sandbox(self) -> Sandbox:

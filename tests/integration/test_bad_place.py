@@ -118,8 +118,7 @@ def test_deleted_and_damaged_ledger(solo: Any) -> None:
 
 def test_deleted_vault_key(solo_of: Any, tmp_path: Path) -> None:
     place = solo_of("trained", tmp_path)
-    vault = place.folder / ".custody" / "vault"
-    root = next(path for path in vault.rglob("*") if path.is_file() and "root" in path.name)
+    root = place.folder / ".custody" / "keys" / "vault.key"
     raw = root.read_bytes()
     root.unlink()
     said = place.plain("validate")

@@ -82,11 +82,22 @@ def test_what_a_client_remembers_lies_apart_from_the_project() -> None:
         "[more]\n" + SOUND,
         'use_case = "loans"\ntrust = "me"\n',
         SOUND + 'origin = "twice"\n',
+        SOUND + "[vault]\nroot = 7\n",
+        SOUND + '[vault]\nkey = "x"\n',
     ],
 )
 def test_a_project_file_of_another_form_is_refused(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(InvalidInput, match="custody"):
         read_config(written(tmp_path, text), {})
+
+
+def test_the_root_key_is_where_the_project_file_says_and_never_in_the_vault(tmp_path: Path) -> None:
+    assert read_config(written(tmp_path, SOUND), {}).vault_key == tmp_path.resolve() / ".custody" / "keys" / "vault.key"
+    for place, path in (("file:../apart/root", tmp_path.resolve().parent / "apart" / "root"), ("file:/r", Path("/r"))):
+        assert read_config(written(tmp_path, f'{SOUND}[vault]\nroot = "{place}"\n'), {}).vault_key == path
+    for place in ("pkcs11:token=x", "file:", "file:.custody/vault/root", "/r"):
+        with pytest.raises(InvalidInput, match=r"custody\.toml"):
+            _ = read_config(written(tmp_path, f'{SOUND}[vault]\nroot = "{place}"\n'), {}).vault_key
 
 
 @pytest.mark.parametrize("tier", ["low", "medium", "high"])
