@@ -45,12 +45,15 @@ def post(url: str, body: bytes, content_type: str, seconds: float = SECONDS) -> 
         response = connection.getresponse()
         answer = response.read(MAX_ANSWER_BYTES + 1)
         kind = response.headers.get_content_type()
+        short = bool(response.length) and len(answer) <= MAX_ANSWER_BYTES
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = f"no answer within {seconds:g} s" if late.is_set() or isinstance(error, TimeoutError) else _why(error)
         raise Unavailable(f"{url}: {why}", hint="try again, or ask another one") from None
     finally:
         watch.cancel()
         connection.close()
+    if short:
+        raise Unavailable(f"{url}: the answer was cut short", hint="try again, or ask another one")
     if late.is_set():
         raise Unavailable(f"{url}: no answer within {seconds:g} s", hint="try again, or ask another one")
     if len(answer) > MAX_ANSWER_BYTES:
