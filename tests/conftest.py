@@ -6,6 +6,9 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 # Numeric libraries read this once, when they load; test workers already use every core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,3 +50,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what was not run: a test left out in silence reads like a test that passed."""
     if not importlib.util.find_spec("torch"):
         terminalreporter.write_line("NOT RUN here: the tests that need torch. They run by ./x test-torch")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """Give a running PostgreSQL server, one for each test process."""
+    place = Path(__file__).parents[1] / "benchmarks" / "_postgres.py"
+    spec = importlib.util.spec_from_file_location("custody_postgres_server", place)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    server = module.PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

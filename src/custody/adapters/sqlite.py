@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from custody.errors import Tampered, Unavailable
 from custody.ledger.merkle import Frontier
-from custody.ledger.store import Head, Moved, Row, Sign, Snapshot, check_cosigned
+from custody.ledger.store import Head, Moved, Sign, Snapshot, check_cosigned, read_head, read_row
 
 WAIT_SECONDS = 30.0
 
@@ -64,16 +64,16 @@ class SqliteStore:
             bounds = (start,) if stop is None else (start, stop)
             self._connection.execute("BEGIN")
             try:
-                head = self._connection.execute(_NEWEST).fetchone()
+                head = self._head()
                 rows = self._connection.execute(_FROM if stop is None else _BETWEEN, bounds).fetchall()
             finally:
                 self._connection.execute("COMMIT")
-        return Snapshot(_head(head), [_row(*row) for row in rows])
+        return Snapshot(head, [read_row(*row) for row in rows])
 
     def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
         """Append (leaf, envelope) pairs and their checkpoint in one durable transaction."""
         with self._turn, self._errors(), self._writing():
-            before = _head(self._connection.execute(_NEWEST).fetchone())
+            before = self._head()
             frontier = before.frontier if before else Frontier()
             first = frontier.size
             after = frontier.extend(leaf for leaf, _ in rows)
@@ -93,7 +93,7 @@ class SqliteStore:
     def cosign(self, size: int, note: str) -> None:
         """Replace the note of the newest checkpoint, of `size`, by one with more signatures; durable."""
         with self._turn, self._errors(), self._writing():
-            head = _head(self._connection.execute(_NEWEST).fetchone())
+            head = self._head()
             if head is None or head.frontier.size != size:
                 raise Moved(f"the newest checkpoint is no longer that of {size} entries", hint="try again")
             check_cosigned(head.note, note)
@@ -102,6 +102,10 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _head(self) -> Head | None:
+        found = self._connection.execute(_NEWEST).fetchone()
+        return read_head(*found) if found else None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -147,22 +151,3 @@ def _reading(path: Path) -> str:
     waiting = path.with_name(path.name + "-wal")
     still = "" if waiting.exists() and waiting.stat().st_size else "&immutable=1"
     return f"file:{quote(str(path.resolve()))}?mode=ro{still}"
-
-
-def _row(index: object, leaf: object, envelope: object) -> Row:
-    # The types stand in the schema, and whoever edits the file can edit the schema.
-    if isinstance(index, int) and isinstance(leaf, bytes) and isinstance(envelope, bytes):
-        return Row(index, leaf, envelope)
-    raise Tampered(f"entry {index} does not have the form of a ledger entry")
-
-
-def _head(found: tuple[object, object, object] | None) -> Head | None:
-    if found is None:
-        return None
-    size, note, frontier = found
-    if not (isinstance(size, int) and isinstance(note, str) and isinstance(frontier, bytes) and size >= 0):
-        raise Tampered(f"the checkpoint of size {size} does not have the form of a checkpoint")
-    try:
-        return Head(note, Frontier.from_bytes(size, frontier))
-    except ValueError as error:
-        raise Tampered(f"the checkpoint of size {size} is damaged: {error}") from None

@@ -105,3 +105,20 @@ def check_cosigned(old: str, new: str) -> None:
         raise Tampered("the cosigned note lacks a signature that is on record")
     if len(new) > MAX_NOTE_CHARACTERS:
         raise Tampered(f"the cosigned note is longer than {MAX_NOTE_CHARACTERS} characters")
+
+
+def read_row(index: object, leaf: object, envelope: object) -> Row:
+    """Return a row as a database gave it: the types stand in the schema, and whoever edits one can edit the other."""
+    if isinstance(index, int) and isinstance(leaf, bytes) and isinstance(envelope, bytes):
+        return Row(index, leaf, envelope)
+    raise Tampered(f"entry {index} does not have the form of a ledger entry")
+
+
+def read_head(size: object, note: object, frontier: object) -> Head:
+    """Return a checkpoint as a database gave it."""
+    if not (isinstance(size, int) and isinstance(note, str) and isinstance(frontier, bytes) and size >= 0):
+        raise Tampered(f"the checkpoint of size {size} does not have the form of a checkpoint")
+    try:
+        return Head(note, Frontier.from_bytes(size, frontier))
+    except ValueError as error:
+        raise Tampered(f"the checkpoint of size {size} is damaged: {error}") from None
