@@ -1,7 +1,8 @@
-"""What every store of a ledger must do, proven for SQLite and for a plain list in memory."""
+"""What every store of a ledger must do, proven for SQLite, for PostgreSQL and for a plain list in memory."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -11,15 +12,17 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
+from custody.adapters.postgres import PostgresStore
 from custody.adapters.sqlite import SqliteStore
-from custody.errors import CustodyError, Tampered, Unavailable
+from custody.errors import CustodyError, InvalidInput, Tampered, Unavailable
 from custody.ledger.merkle import Frontier, leaf_hash, root_of
 from custody.ledger.store import Head, Moved, Row, Sign, Snapshot, Store, check_cosigned
 
@@ -62,16 +65,20 @@ class Open(Protocol):
     def __call__(self) -> Store: ...
 
 
-@pytest.fixture(params=["list", "sqlite"])
+@pytest.fixture(params=["list", "sqlite", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Give a way to open one and the same store again and again."""
     kept, made = ListStore(), []
-    path = tmp_path / "ledger.db"
+    path, origin = tmp_path / "ledger.db", f"test {uuid.uuid4()}"
+    server = request.getfixturevalue("postgres") if request.param == "postgres" else None
 
     def open_again() -> Store:
         if request.param == "list":
             return kept
-        store = SqliteStore(path, create=not path.exists())
+        if server is None:
+            store: Store = SqliteStore(path, create=not path.exists())
+        else:
+            store = PostgresStore(server.url, origin, create=not made)
         made.append(store)
         return store
 
@@ -248,18 +255,40 @@ def test_threads_take_turns_and_lose_nothing(opened: Open) -> None:
     assert len(found) == 100
 
 
-def _append_many(path: str, name: str, count: int) -> None:
-    store = SqliteStore(Path(path))
-    for number in range(count):
-        store.append([row(f"{name}-{number}")], note)
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of a new store that several processes can open, as words on a command line."""
+    if request.param == "sqlite":
+        SqliteStore(tmp_path / "ledger.db", create=True).close()
+        return str(tmp_path / "ledger.db")
+    server, origin = request.getfixturevalue("postgres"), f"test {uuid.uuid4()}"
+    PostgresStore(server.url, origin, create=True).close()
+    return f"{server.url}#{origin}"
+
+
+def open_at(address: str) -> Store:
+    url, _, origin = address.partition("#")
+    return PostgresStore(url, origin) if origin else SqliteStore(Path(address))
+
+
+def _append_many(address: str, name: str, count: int) -> None:
+    """Append for ever, or `count` rows; says each place once it is acknowledged."""
+    store = open_at(address)
+    for number in itertools.count() if count < 0 else range(count):
+        index, _ = store.append([row(f"{name}-{number}")], note)
+        print(index, f"{name}-{number}", flush=True)
     store.close()
 
 
-def test_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    reader = SqliteStore(path, create=True)
+def begin(address: str, name: str, count: int) -> subprocess.Popen[str]:
     # The file itself is the writers' program: a pickled function would need the tests to be importable.
-    writers = [subprocess.Popen([sys.executable, __file__, str(path), f"w{n}", str(APPENDS)]) for n in range(PROCESSES)]
+    words = [sys.executable, __file__, address, name, str(count)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE if count < 0 else subprocess.DEVNULL, text=True)
+
+
+def test_processes_take_turns_and_lose_nothing(address: str) -> None:
+    reader = open_at(address)
+    writers = [begin(address, f"w{n}", APPENDS) for n in range(PROCESSES)]
     sizes = []
     while any(writer.poll() is None for writer in writers):
         snapshot = reader.read(0)
@@ -276,29 +305,11 @@ def test_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
     reader.close()
 
 
-_APPENDER = """
-import sys
-from pathlib import Path
-from custody.adapters.sqlite import SqliteStore
-from custody.ledger.merkle import leaf_hash
-store = SqliteStore(Path(sys.argv[1]))
-number = 0
-while True:
-    body = f"{sys.argv[2]}-{number}".encode()
-    index, _ = store.append([(leaf_hash(body), body)], lambda _, f: f"note {f.size} {f.root.hex()}")
-    print(index, body.decode(), flush=True)
-    number += 1
-"""
-
-
-def test_kill_9_in_the_middle_of_appends_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    path, chance = tmp_path / "ledger.db", random.Random(7)
-    SqliteStore(path, create=True).close()
+def test_kill_9_in_the_middle_of_appends_loses_nothing_that_was_acknowledged(address: str) -> None:
+    chance = random.Random(7)
     acknowledged: dict[int, str] = {}
     for turn in range(KILLS):
-        child = subprocess.Popen(
-            [sys.executable, "-c", _APPENDER, str(path), f"t{turn}"], stdout=subprocess.PIPE, text=True
-        )
+        child = begin(address, f"t{turn}", -1)
         assert child.stdout
         said = [child.stdout.readline()]  # it is at work
         time.sleep(chance.uniform(0, 0.04))
@@ -311,15 +322,142 @@ def test_kill_9_in_the_middle_of_appends_loses_nothing_that_was_acknowledged(tmp
                 index, body = line.split()
                 assert int(index) not in acknowledged
                 acknowledged[int(index)] = body
-        store = SqliteStore(path)
+        store = open_at(address)
+        place, _ = store.append([row(f"between {turn}")], note)
+        acknowledged[place] = f"between {turn}"
         found = check(store.read(0))
-        store.append([row(f"between {turn}")], note)
-        acknowledged[len(found)] = f"between {turn}"
-        assert check(store.read(0))[-1] == f"between {turn}".encode()
         store.close()
-        for index, body in acknowledged.items():
-            assert index == len(found) or found[index] == body.encode()
+        assert len(found) == place + 1
+        assert all(found[index] == body.encode() for index, body in acknowledged.items())
     assert len(acknowledged) > 2 * KILLS
+
+
+# What only a server can suffer
+
+
+def new_ledger(server: Any) -> tuple[PostgresStore, str]:
+    origin = f"test {uuid.uuid4()}"
+    store = PostgresStore(server.url, origin, create=True)
+    store.append([row("a"), row("b")], note)
+    return store, origin
+
+
+def run_sql(server: Any, statement: str, *values: object) -> None:
+    import psycopg
+
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(statement, values)
+
+
+def test_a_server_that_crashes_loses_nothing_that_was_acknowledged(postgres: Any) -> None:
+    store, origin = new_ledger(postgres)
+    postgres.stop(signal.SIGQUIT)
+    try:
+        for attempt in (lambda: store.read(0), lambda: store.append([row("c")], note)):
+            with pytest.raises(Unavailable, match="database cannot be used") as caught:
+                attempt()
+            assert "safe" in caught.value.hint
+        with pytest.raises(Unavailable):
+            PostgresStore(postgres.url, origin).read(0)
+    finally:
+        postgres.start()
+    assert check(store.read(0)) == [b"a", b"b"]
+    assert store.append([row("c")], note)[0] == 2
+    store.close()
+
+
+def test_a_connection_cut_in_the_middle_of_an_append_leaves_nothing(postgres: Any) -> None:
+    store, _origin = new_ledger(postgres)
+
+    def cut(_: Head | None, frontier: Frontier) -> str:
+        run_sql(
+            postgres,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
+            " AND application_name = 'custody' AND state = 'idle in transaction'",
+        )
+        return note(None, frontier)
+
+    with pytest.raises(Unavailable):
+        store.append([row("c")], cut)
+    assert check(store.read(0)) == [b"a", b"b"]
+    assert store.append([row("d")], note)[0] == 2
+    store.close()
+
+
+def test_ledgers_of_one_database_know_nothing_of_each_other(postgres: Any) -> None:
+    one, _ = new_ledger(postgres)
+    other, _ = new_ledger(postgres)
+    other.append([row("c")], note)
+    assert check(one.read(0)) == [b"a", b"b"]
+    assert check(other.read(0)) == [b"a", b"b", b"c"]
+    one.close()
+    other.close()
+
+
+def test_a_ledger_that_is_gone_from_the_database_is_tampering(postgres: Any) -> None:
+    store = PostgresStore(postgres.url, f"test {uuid.uuid4()}")
+    for attempt in (lambda: store.read(0), lambda: store.append([row("c")], note), lambda: store.cosign(1, "n")):
+        with pytest.raises(Tampered, match="gone"):
+            attempt()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE custody_checkpoint SET frontier = '\\x00' WHERE origin = %s",
+        "UPDATE custody_checkpoint SET size = 3 WHERE origin = %s",
+        "UPDATE custody_checkpoint SET size = 0 WHERE origin = %s",
+        "DELETE FROM custody_entry WHERE idx = 0 AND origin = %s",
+        "UPDATE custody_entry SET envelope = 'x' WHERE idx = 1 AND origin = %s",
+        "INSERT INTO custody_entry SELECT origin, 2, leaf, envelope FROM custody_entry WHERE idx = 1 AND origin = %s",
+    ],
+)
+def test_an_edited_database_is_noticed(statement: str, postgres: Any) -> None:
+    store, origin = new_ledger(postgres)
+    run_sql(postgres, statement, origin)
+    with pytest.raises((Tampered, AssertionError)):
+        check(store.read(0))
+    store.close()
+
+
+def test_rows_beyond_the_checkpoint_block_further_appends_in_a_database(postgres: Any) -> None:
+    store, origin = new_ledger(postgres)
+    run_sql(postgres, "INSERT INTO custody_entry VALUES (%s, 2, %s, 'x')", origin, leaf_hash(b"x"))
+    for count in (1, 20):
+        with pytest.raises(Tampered, match="do not fit"):
+            store.append([row(str(number)) for number in range(count)], note)
+    store.close()
+
+
+def test_a_server_that_does_not_sync_is_refused(postgres: Any) -> None:
+    store, origin = new_ledger(postgres)
+    run_sql(postgres, "ALTER SYSTEM SET fsync = off")
+    run_sql(postgres, "SELECT pg_reload_conf()")
+    try:
+        time.sleep(0.5)
+        with pytest.raises(Unavailable, match="fsync off"):
+            PostgresStore(postgres.url, origin).append([row("c")], note)
+    finally:
+        run_sql(postgres, "ALTER SYSTEM RESET fsync")
+        run_sql(postgres, "SELECT pg_reload_conf()")
+        time.sleep(0.5)
+    assert check(store.read(0)) == [b"a", b"b"]
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://h/d", "", "h/d", "postgresql://u:secret@h/d", "postgresql://h/d?password=x"])
+def test_addresses_that_are_none_or_hold_a_password_are_refused(url: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        PostgresStore(url, "o")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_driver_is_said_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(Unavailable, match="not installed") as caught:
+        PostgresStore("postgresql://h/d", "o")
+    assert "custody[postgres]" in caught.value.hint
 
 
 # What only a file can suffer
