@@ -17,10 +17,11 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("use_case", "actor"),
     "trust": ("origin", "log_key", "owner_key"),
     "vault": ("root",),
+    "ledger": ("url",),
 }
 _OUTSIDE = ("urls", "tsa", "tsa_roots")
 """The settings of the table [witness], all of them optional."""
-_OPTIONAL = frozenset({"actor", "root"})
+_OPTIONAL = frozenset({"actor", "root", "url"})
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Config:
     """Time-stamping authorities to ask (RFC 3161)."""
     tsa_roots: Path | None = None
     """Certificates (PEM) under which time stamps are believed; without them none is."""
+    ledger_url: str = ""
+    """The database that holds the ledger, as postgresql://HOST/NAME without a password; empty for a local file."""
     root_key: str = ""
     """Where the vault's root key is, as `file:PATH`; empty for the folder of private keys."""
 
@@ -151,6 +154,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         tsa_urls=outside[1],
         tsa_roots=outside[2],
         root_key=values["root"],
+        ledger_url=values["url"],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import threading
@@ -27,6 +28,8 @@ from custody.stages.people import check_name, enrol
 
 if TYPE_CHECKING:
     from custody.adapters.memory import ForgivingMemory
+    from custody.adapters.postgres import PostgresStore
+    from custody.adapters.sqlite import SqliteStore
     from custody.adapters.witness_book import FileBook
     from custody.adapters.witness_server import WitnessServer
     from custody.core.evidence import Evidence
@@ -54,7 +57,6 @@ class Custody:
     def desk(self) -> Desk:
         """Return the desk over this project's ledger."""
         from custody.adapters.memory import FileMemory, ForgivingMemory
-        from custody.adapters.sqlite import SqliteStore
         from custody.ledger.log import Log
 
         config = self.config
@@ -63,7 +65,7 @@ class Custody:
         public = b64decode(config.log_key, what="log_key in custody.toml")
         if key is not None and key.public != public:
             raise InvalidInput(f"{key_path} is not the log's key that {FILE} names")
-        store = SqliteStore(config.ledger)
+        store = open_store(config.ledger, config.ledger_url, config.origin)
         memory = FileMemory(config.state)
         if store.read_only:
             memory = self._forgiving = ForgivingMemory(config.state)
@@ -207,6 +209,17 @@ class Custody:
         return key
 
 
+def open_store(path: Path, url: str, origin: str, *, create: bool = False) -> SqliteStore | PostgresStore:
+    """Open the ledger's rows: in the database that `url` names, or in the file at `path` where it is empty."""
+    if url:
+        from custody.adapters.postgres import PostgresStore
+
+        return PostgresStore(url, origin, create=create)
+    from custody.adapters.sqlite import SqliteStore
+
+    return SqliteStore(path, create=create)
+
+
 def open_custody(start: Path | None = None, environment: Mapping[str, str] = os.environ) -> Custody:
     """Open the project of the current folder, or of `start`."""
     return Custody(find_config(start or Path.cwd(), environment))
@@ -220,15 +233,15 @@ def create(
     tier: str = "high",
     purpose: str = "",
     solo: bool = False,
+    ledger: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> Custody:
     """Begin custody in `root`: keys, ledger, owner, custodian, and `custody.toml` as the last step.
 
-    `solo` gives the owner every role; every report says so. Raises `InvalidInput` when a project is
-    there already.
+    `solo` gives the owner every role; every report says so. `ledger` is the address of a PostgreSQL database,
+    or empty for a local file. Raises `InvalidInput` when a project is there already.
     """
     from custody.adapters.memory import FileMemory
-    from custody.adapters.sqlite import SqliteStore
     from custody.ledger.log import Log
 
     if (root / FILE).exists():
@@ -238,6 +251,10 @@ def create(
     if not use_case or not use_case.replace("-", "").replace("_", "").isalnum():
         raise InvalidInput(f"{use_case!r} is not a usable name; use letters, digits and dashes")
     check_name(owner)
+    if ledger:
+        from custody.adapters.postgres import check_url
+
+        check_url(ledger)
     folder = root / FOLDER
     if folder.exists():
         spare = folder.with_name(f"{FOLDER}.unfinished-{secrets.token_hex(3)}")
@@ -253,7 +270,7 @@ def create(
     owner_key.save(folder / "keys" / f"{owner}.pem", passphrase)
     custodian.save(folder / "keys" / f"{CUSTODIAN}.pem", passphrase)
     origin = f"custody.{use_case}.{secrets.token_hex(6)}"
-    store = SqliteStore(folder / "ledger.db", create=True)
+    store = open_store(folder / "ledger.db", ledger, origin, create=True)
     log = Log(store, FileMemory(state_folder(environment)), origin, log_key.public, log_key)
     roles = frozenset(role for role in Role if role is not Role.CUSTODIAN) if solo else frozenset({Role.OWNER})
     begin(log, owner, owner_key.public, roles, owner_key, now().isoformat())
@@ -263,7 +280,8 @@ def create(
         f'use_case = "{use_case}"\nactor = "{owner}"\n\n'
         "# The trust root: whoever replaces the ledger cannot replace these unseen.\n"
         "# Keep this file under version control.\n"
-        f'[trust]\norigin = "{origin}"\nlog_key = "{raw_to_text(log_key.public)}"\nowner_key = "{owner_key.keyid}"\n',
+        f'[trust]\norigin = "{origin}"\nlog_key = "{raw_to_text(log_key.public)}"\nowner_key = "{owner_key.keyid}"\n'
+        + (f"\n[ledger]\nurl = {json.dumps(ledger)}\n" if ledger else ""),
         encoding="utf-8",
     )
     custody = Custody(read_config(half, environment))

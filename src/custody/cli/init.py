@@ -48,13 +48,16 @@ def init() -> None:
 @click.option("--purpose", default="", help="What the model is for, in a sentence.")
 @click.option("--solo", is_flag=True, help="One person plays every part; lowers the assurance, visibly.")
 @click.option("--owner", default="", help="Name of the first person; the default is your login.")
+@click.option(
+    "--ledger", default="", metavar="URL", help="Keep the ledger in PostgreSQL: postgresql://HOST/NAME, no password."
+)
 @face
-def use_case(app: App, use_case: str, tier: str, purpose: str, solo: bool, owner: str) -> None:
+def use_case(app: App, use_case: str, tier: str, purpose: str, solo: bool, owner: str, ledger: str) -> None:
     """Begin custody of USE_CASE in this folder."""
     from custody.wiring import create
 
     name = owner or os.environ.get("CUSTODY_ACTOR") or os.environ.get("USER") or "owner"
-    custody = create(Path.cwd(), use_case, name, tier=tier, purpose=purpose, solo=solo)
+    custody = create(Path.cwd(), use_case, name, tier=tier, purpose=purpose, solo=solo, ledger=ledger)
     lines = [
         f"Custody of {use_case} begins here (tier {tier}). {name} is the owner.",
         "  custody.toml   trust root: put it under version control",
