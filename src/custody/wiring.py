@@ -23,7 +23,9 @@ from custody.core.subject import Subject, use_case_subject
 from custody.desk import CUSTODIAN, Desk, begin, now
 from custody.errors import InvalidInput, Unavailable
 from custody.gates import policy_of
-from custody.seal.keys import LogKey, PersonKey, raw_to_text
+from custody.ledger.trust import RootChain, Trust
+from custody.seal.keys import LogKey, PersonKey, Signer, raw_to_text
+from custody.seal.ring import LogRing, log_key_files
 from custody.stages.people import check_name, enrol
 
 if TYPE_CHECKING:
@@ -60,28 +62,39 @@ class Custody:
         from custody.ledger.log import Log
 
         config = self.config
-        key_path = config.keys / "log.pem"
-        key = LogKey.load(key_path, config.passphrase) if key_path.exists() else None
         public = b64decode(config.log_key, what="log_key in custody.toml")
-        if key is not None and key.public != public:
-            raise InvalidInput(f"{key_path} is not the log's key that {FILE} names")
+        chain = RootChain(self.trust)
+        key = LogRing(config.keys, config.passphrase, lambda: chain.log_key) if log_key_files(config.keys) else None
         store = open_store(config.ledger, config.ledger_url, config.origin)
         memory = FileMemory(config.state)
         if store.read_only:
             memory = self._forgiving = ForgivingMemory(config.state)
-        log = Log(store, memory, config.origin, public, key)
+        log = Log(store, memory, config.origin, public, key, chain)
         return Desk(log, config.owner_key, self._signer)
+
+    @property
+    def trust(self) -> Trust:
+        """Return version 1 of the trust root, as `custody.toml` gives it."""
+        return Trust(self.config.origin, self.config.log_key, self.config.owner_key)
 
     @property
     def not_remembered(self) -> bool:
         """Tell whether what was read could not be remembered, because everything here is read-only."""
         return self._forgiving is not None and self._forgiving.forgot
 
-    def _signer(self, name: str) -> PersonKey:
-        """Load somebody's key: from their own folder where they keep one, else from the project's."""
+    def _signer(self, name: str) -> Signer:
+        """Return what signs for somebody: where `custody.toml` says, else a file of their own, else of the project."""
+        uri = self.config.signers.get(name)
+        if uri is not None:
+            from custody.adapters.signers import open_signer
+
+            return open_signer(uri, self.config.root, {**os.environ, "CUSTODY_PASSPHRASE": self.config.passphrase})
+        return PersonKey.load(self.key_file(name), self.config.passphrase)
+
+    def key_file(self, name: str) -> Path:
+        """Return where somebody's key file is, or would be."""
         own = self.config.own_keys / f"{name}.pem" if self.config.own_keys else None
-        path = own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
-        return PersonKey.load(path, self.config.passphrase)
+        return own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
 
     @cached_property
     def vault(self) -> ModelVault:
