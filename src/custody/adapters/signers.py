@@ -23,6 +23,8 @@ from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unava
 from custody.seal.keys import PersonKey, Signer, canonical_pem, keyid_of, verify_p256
 
 KMS = {"awskms": "AWSSigner", "gcpkms": "GCPSigner", "azurekms": "AzureSigner", "hv": "VaultSigner"}
+_PARTS = {"pkcs11": "hsm", "hv": "vault"}
+"""What the library calls the part that reaches a kind of key, where not by the kind's own name."""
 SCHEMES = ("file", "pkcs11", *KMS)
 MODULES = (
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -37,14 +39,14 @@ MODULES = (
 class DeviceKey:
     """A P-256 key that never leaves its token or service."""
 
-    def __init__(self, device: Any, public: str) -> None:
-        self._device = device
+    def __init__(self, scheme: str, device: Any, public: str) -> None:
+        self._scheme, self._device = scheme, device
         self.public = canonical_pem(public)
         self.keyid = keyid_of(self.public)
 
     def sign(self, message: bytes) -> bytes:
         """Return an ECDSA P-256 / SHA-256 signature in DER, verified; raises by what went wrong."""
-        signature = bytes.fromhex(_asked(lambda: self._device.sign(message)).signature)
+        signature = bytes.fromhex(_asked(self._scheme, lambda: self._device.sign(message)).signature)
         try:
             verify_p256(self.public, signature, message)
         except Tampered:
@@ -70,7 +72,7 @@ def open_signer(uri: str, root: Path, environment: Mapping[str, str] = os.enviro
 
 
 def _open_token(rest: str, ask: Callable[[str], str]) -> DeviceKey:
-    signers = _library("hsm")
+    signers = _library("pkcs11")
     path, _, query = rest.partition("?")
     try:
         parts = dict(part.split("=", 1) for part in path.split(";") if part)
@@ -88,14 +90,14 @@ def _open_token(rest: str, ask: Callable[[str], str]) -> DeviceKey:
             f"there is no PKCS#11 module {module}".rstrip(), hint="name it: pkcs11:...?module-path=/usr/lib/...so"
         )
     os.environ["PYKCS11LIB"] = module
-    _uri, public = _asked(lambda: signers.HSMSigner.import_(number, label, ask))
+    _uri, public = _asked("pkcs11", lambda: signers.HSMSigner.import_(number, label, ask))
     query = f"?{urlencode({'label': label})}" if label else ""
-    device = _asked(lambda: signers.HSMSigner.from_priv_key_uri(f"hsm:{number}{query}", public, ask))
-    return DeviceKey(device, _pem_of(public))
+    device = _asked("pkcs11", lambda: signers.HSMSigner.from_priv_key_uri(f"hsm:{number}{query}", public, ask))
+    return DeviceKey("pkcs11", device, _pem_of(public))
 
 
 def _open_service(scheme: str, uri: str, rest: str) -> DeviceKey:
-    kind = getattr(_library("kms"), KMS[scheme])
+    kind = getattr(_library(scheme), KMS[scheme])
     if scheme == "azurekms":
         found = re.fullmatch(r"//([^/.]+)[^/]*/keys/([^/]+)(/[^/]+)?", rest)
         if found is None:
@@ -107,20 +109,22 @@ def _open_service(scheme: str, uri: str, rest: str) -> DeviceKey:
         where = (rest.partition("/")[0] if scheme == "hv" else rest,)
     if not rest or (scheme == "hv" and not re.fullmatch(r"[^/]+/[0-9]+", rest)):
         raise InvalidInput(f"{uri!r} names no key", hint="hv:NAME/VERSION" if scheme == "hv" else f"{scheme}:KEY")
-    _uri, public = _asked(lambda: kind.import_(*where))
-    return DeviceKey(_asked(lambda: kind.from_priv_key_uri(uri, public)), _pem_of(public))
+    _uri, public = _asked(scheme, lambda: kind.import_(*where))
+    return DeviceKey(scheme, _asked(scheme, lambda: kind.from_priv_key_uri(uri, public)), _pem_of(public))
 
 
-def _library(extra: str) -> Any:
+def _library(scheme: str) -> Any:
     try:
         import securesystemslib.signer as signers
     except ModuleNotFoundError:
-        raise _missing(extra) from None
+        raise _missing(scheme) from None
     return signers
 
 
-def _missing(extra: str) -> Unavailable:
-    return Unavailable("the library that reaches this key is not installed", hint=f"pip install 'custody[{extra}]'")
+def _missing(scheme: str) -> Unavailable:
+    part = _PARTS.get(scheme, scheme)
+    package = "custody[hsm]" if part == "hsm" else f"securesystemslib[{part}]"
+    return Unavailable(f"the library that reaches {scheme} keys is not installed", hint=f"pip install '{package}'")
 
 
 def _pem_of(public: Any) -> str:
@@ -144,7 +148,7 @@ def _pin(environment: Mapping[str, str]) -> Callable[[str], str]:
     return ask
 
 
-def _asked(call: Callable[[], Any]) -> Any:
+def _asked(scheme: str, call: Callable[[], Any]) -> Any:
     """Ask a device or service; whatever it raises becomes one of our errors. Its libraries raise of every kind."""
     from securesystemslib.exceptions import UnsupportedLibraryError
 
@@ -152,8 +156,8 @@ def _asked(call: Callable[[], Any]) -> Any:
         return call()
     except (InvalidInput, NotFound, NotPermitted, Tampered, Unavailable):
         raise
-    except UnsupportedLibraryError as error:
-        raise _missing("hsm" if "pkcs11" in str(error) else "kms") from None
+    except UnsupportedLibraryError:
+        raise _missing(scheme) from None
     except Exception as error:  # noqa: BLE001 - drivers and cloud libraries document no closed set of errors
         raise _told(error) from None
 
