@@ -50,11 +50,9 @@ def _told(life: Life) -> tuple[Evidence, ModelVault]:
 
 
 def _files_with(folder: Path, *values: str) -> list[Path]:
-    found = []
-    for path in folder.rglob("*"):
-        if path.is_file() and any(value.encode() in path.read_bytes() for value in values):
-            found.append(path)
-    return found
+    wanted = [value.encode() for value in values]
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in paths if any(value in path.read_bytes() for value in wanted)]
 
 
 def test_what_is_concealed_is_nowhere_in_the_clear(life: Life, tmp_path: Path) -> None:
