@@ -206,6 +206,11 @@ class Custody:
 
         return anchor(self.desk, self.panel()).entry
 
+    @property
+    def outside(self) -> Callable[[], Evidence] | None:
+        """Return how to anchor, where `custody.toml` names a witness or an authority."""
+        return self.anchor if self.config.witness_urls or self.config.tsa_urls else None
+
     def _commitment_key(self) -> bytes:
         path = self.config.keys / "commitments.key"
         try:
