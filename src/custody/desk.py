@@ -16,11 +16,11 @@ from functools import cached_property, partial
 from typing import Any
 
 from custody.core import predicates as kinds
-from custody.core.access import WRITES, Access, Action, decide, parts_of, separation
+from custody.core.access import WRITES, Access, Action, decide, may_write
 from custody.core.actor import Actor, Role
 from custody.core.circumstances import context_of, describe
 from custody.core.evidence import Evidence, Record
-from custody.core.moments import moment
+from custody.core.moments import expired, moment
 from custody.core.permission import Resource, Rules
 from custody.core.statement import Statement
 from custody.core.subject import Subject
@@ -29,10 +29,9 @@ from custody.gates import access_schema, access_text
 from custody.ledger.anchor import anchored
 from custody.ledger.log import Log, Moved, Reading
 from custody.roster import Roster
-from custody.seal.digest import Manifest
+from custody.roster.book import TOKEN
 from custody.seal.envelope import seal
 from custody.seal.keys import Signer, keyid_of, raw_to_text
-from custody.seal.oms import sign_oms
 
 CUSTODIAN = "custodian"
 RESERVED = frozenset({CUSTODIAN, "log", "commitments"})
@@ -119,6 +118,14 @@ class Desk:
         self.read()
         return self._roster
 
+    def roster_at(self, size: int) -> Roster:
+        """Return who was on record when the ledger had `size` entries."""
+        self.read()
+        roster = self._new_roster()
+        for entry in self._entries[:size]:
+            roster.take(entry)
+        return roster
+
     def actor(self, name: str) -> Actor:
         """Return one actor; raises `NotFound` or `NotPermitted`."""
         if not name:
@@ -152,8 +159,8 @@ class Desk:
         `model` is whom separation of duties asks about; `resource` what is acted on, where that is something else;
         `context` the circumstances that no record tells (environment, purpose, mfa, clearance, second_person).
         """
+        access = self.access(name, action, model, resource=resource, context=context)
         actor = self.actor(name)
-        access = self.access(actor, action, model, resource=resource, context=context)
         if not access.allowed:
             self.deny(actor, action, access, model)
         signer = self._signer(actor.name)
@@ -163,23 +170,38 @@ class Desk:
 
     def access(
         self,
-        actor: Actor,
-        action: Action,
+        name: str,
+        action: str,
         model: Subject | None = None,
         *,
         resource: Resource | None = None,
         context: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
     ) -> Access:
-        """Decide about one action, here and now; records nothing."""
-        record, sha256 = self.read(), model.sha256 if model else ""
-        access = decide(actor, action)
-        if access.allowed and model is not None and not self.solo():
-            access = separation(actor, action, parts_of(record, sha256))
-            if not access.allowed:
-                return access
-        where = resource or describe(record, self.rules.type_of(action), sha256)
-        told = context_of(record, actor.person, action, sha256, self._clock(), context or {})
-        return self.rules.judge(actor, action, where, told)
+        """Decide about one action, here and now (or at the moment `at`); records nothing."""
+        self.actor(name)
+        record, moment = self.read(), at or self._clock()
+        subject = model.sha256 if model else ""
+        where = resource or describe(record, self.rules.type_of(action), subject)
+        told = context_of(record, self._roster.actors[name].person, action, subject, moment, context or {})
+        return self.judge(self._roster, name, action, where, told, moment.isoformat())
+
+    def judge(
+        self, roster: Roster, name: str, action: str, where: Resource, told: Mapping[str, Any], at: str
+    ) -> Access:
+        """Decide by the rules in force for somebody on `roster` at the moment `at`: own roles, granted ones, tokens.
+
+        Roles of broken glass count where no other role gives the action, and where its use leaves a statement.
+        """
+        holder, actor = roster.book.holders[name], roster.acting(name, at)
+        if holder.account == TOKEN and expired(holder.expires, at):
+            return Access(False, f"the token {name} ended {holder.expires}", "token.ended")
+        if action in list(Action) and not decide(actor, Action(action)).allowed:
+            kinds_written = WRITES[Action(action)]
+            glass = roster.acting(name, at, glass=True)
+            if action == Action.LOAD or (kinds_written and not any(may_write(actor, kind) for kind in kinds_written)):
+                actor = glass
+        return self.rules.judge(actor, action, where, told, account=holder.account, token=holder.account == TOKEN)
 
     def deny(self, actor: Actor, action: Action, access: Access, model: Subject | None) -> None:
         """Record that somebody was refused, and refuse."""
@@ -250,12 +272,6 @@ class Pen:
     _signer: Signer
     _by: Mapping[str, Any] = field(default_factory=dict)
     """By which rule of a project's own policies, where it has any."""
-
-    def sign_files(self, manifest: Manifest, name: str) -> bytes:
-        """Sign a model's files for people without Custody, in the OpenSSF's form; for a deployment alone."""
-        if self.action is not Action.DEPLOY:
-            raise InvalidInput(f"{self.action} does not cover the signature of a model")
-        return sign_oms(manifest, name, self._signer, self.actor.key)
 
     def write(self, subject: Subject, kind: str, predicate: Mapping[str, Any], after: int | None = None) -> Evidence:
         """Record a statement; the pen's action must cover its kind.

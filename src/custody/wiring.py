@@ -18,14 +18,15 @@ from custody.config import FILE, FOLDER, Config, find_config, read_config, state
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.actor import Role
+from custody.core.cedar.read import BYTES
+from custody.core.permission import Rules
 from custody.core.strictjson import b64decode
 from custody.core.subject import Subject, use_case_subject
 from custody.desk import CUSTODIAN, Desk, begin, now
 from custody.errors import InvalidInput, Unavailable
-from custody.gates import policy_of
-from custody.ledger.trust import RootChain, Trust
-from custody.seal.keys import LogKey, PersonKey, Signer, raw_to_text
-from custody.seal.ring import LogRing, log_key_files
+from custody.gates import access_schema, access_text, policy_of
+from custody.seal.keys import LogKey, PersonKey, raw_to_text
+from custody.stages.access import delegate
 from custody.stages.people import check_name, enrol
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from custody.stages.validation import Bench
     from custody.workshop import Workshop
 
+RULES = "access.cedar"
+"""A project's own access policies, beside custody.toml."""
 ANSWER_SECONDS = 600.0
 """How long a model may take for one answer, unless the command says otherwise."""
 
@@ -62,39 +65,33 @@ class Custody:
         from custody.ledger.log import Log
 
         config = self.config
+        key_path = config.keys / "log.pem"
+        key = LogKey.load(key_path, config.passphrase) if key_path.exists() else None
         public = b64decode(config.log_key, what="log_key in custody.toml")
-        chain = RootChain(self.trust)
-        key = LogRing(config.keys, config.passphrase, lambda: chain.log_key) if log_key_files(config.keys) else None
+        if key is not None and key.public != public:
+            raise InvalidInput(f"{key_path} is not the log's key that {FILE} names")
         store = open_store(config.ledger, config.ledger_url, config.origin)
         memory = FileMemory(config.state)
         if store.read_only:
             memory = self._forgiving = ForgivingMemory(config.state)
-        log = Log(store, memory, config.origin, public, key, chain)
-        return Desk(log, config.owner_key, self._signer)
-
-    @property
-    def trust(self) -> Trust:
-        """Return version 1 of the trust root, as `custody.toml` gives it."""
-        return Trust(self.config.origin, self.config.log_key, self.config.owner_key)
+        log = Log(store, memory, config.origin, public, key)
+        return Desk(log, config.owner_key, self._signer, rules=self._rules)
 
     @property
     def not_remembered(self) -> bool:
         """Tell whether what was read could not be remembered, because everything here is read-only."""
         return self._forgiving is not None and self._forgiving.forgot
 
-    def _signer(self, name: str) -> Signer:
-        """Return what signs for somebody: where `custody.toml` says, else a file of their own, else of the project."""
-        uri = self.config.signers.get(name)
-        if uri is not None:
-            from custody.adapters.signers import open_signer
+    def _rules(self) -> Rules:
+        """Return the access policies: those Custody ships, and the project's own where it has any."""
+        path = self.config.root / RULES
+        return check_rules(path) if path.is_symlink() or path.exists() else Rules(access_text(), access_schema())
 
-            return open_signer(uri, self.config.root, {**os.environ, "CUSTODY_PASSPHRASE": self.config.passphrase})
-        return PersonKey.load(self.key_file(name), self.config.passphrase)
-
-    def key_file(self, name: str) -> Path:
-        """Return where somebody's key file is, or would be."""
+    def _signer(self, name: str) -> PersonKey:
+        """Load somebody's key: from their own folder where they keep one, else from the project's."""
         own = self.config.own_keys / f"{name}.pem" if self.config.own_keys else None
-        return own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
+        path = own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
+        return PersonKey.load(path, self.config.passphrase)
 
     @cached_property
     def vault(self) -> ModelVault:
@@ -205,11 +202,6 @@ class Custody:
         from custody.stages.anchoring import anchor
 
         return anchor(self.desk, self.panel()).entry
-
-    @property
-    def outside(self) -> Callable[[], Evidence] | None:
-        """Return how to anchor, where `custody.toml` names a witness or an authority."""
-        return self.anchor if self.config.witness_urls or self.config.tsa_urls else None
 
     def _commitment_key(self) -> bytes:
         path = self.config.keys / "commitments.key"
@@ -360,3 +352,36 @@ def witness_server(witness: Witness, host: str, port: int, say: Callable[[str], 
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise Unavailable(f"cannot listen on {host}:{port}: {why}", hint="choose another --port") from None
+
+
+def make_token(custody: Custody, by: str, name: str, roles: Sequence[str], until: str) -> tuple[Evidence, Path]:
+    """Delegate to a new token: its private key is made here, beside the others, and named to who asked."""
+    check_name(name)
+    path = custody.config.keys / f"{name}.pem"
+    if path.exists():
+        raise InvalidInput(f"{path} exists already", hint="a token has a name and a key of its own")
+    key = PersonKey.generate()
+    said = delegate(custody.desk, by, name, roles, until, key.public)
+    key.save(path, custody.config.passphrase)
+    return said, path
+
+
+def check_rules(path: Path) -> Rules:
+    """Read a project's own policies; raises `InvalidInput` with line and reason unless both engines accept them."""
+    from custody.adapters.cedar import check
+
+    try:
+        with path.open("rb") as file:
+            raw = file.read(BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        own = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 at byte {error.start}") from None
+    try:
+        rules = Rules(access_text(), access_schema(), own)
+        check([policy for policy in rules.policies.all if policy.id in rules.own], access_schema())
+    except InvalidInput as error:
+        raise InvalidInput(f"{path.name}, {error.message}", hint=error.hint) from None
+    return rules

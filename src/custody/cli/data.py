@@ -137,9 +137,7 @@ def check(app: App, name: str) -> None:
     from custody.stages.data import check as measure
 
     custody = app.custody
-    found = measure(
-        custody.desk, app.actor, custody.config.root, name, custody.read_table, app.progress(), custody.vault
-    )
+    found = measure(custody.desk, app.actor, custody.config.root, name, custody.read_table, app.progress())
     app.show(results_body(found), result_lines(found), exit_of_findings(found))
 
 

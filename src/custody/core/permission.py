@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from custody.core.access import WRITES, Access, Action, decide
+from custody.core.access import WRITES, Access, Action, decide, separation
 from custody.core.actor import Actor
 from custody.core.cedar.engine import Answer, Entity, Policies, Request, value_of
 from custody.core.cedar.read import read_policies, refuse
@@ -119,7 +119,13 @@ class Rules:
         if defects := self.schema.defects(request):
             lacking = tuple(sorted(defect.partition("lacks ")[2].strip("'") for defect in defects if "lacks" in defect))
             return Access(False, f"not decided, so denied: {'; '.join(defects[:3])}", missing=lacking)
-        return self._told(actor, request, self.policies.decide(request), table)
+        found = self._told(actor, request, self.policies.decide(request), table)
+        if known and not request.context["solo"]:
+            played = {str(part): frozenset({actor.person}) for part in request.context["parts"]}
+            apart = separation(actor, Action(action), played)
+            if not apart.allowed:
+                return replace(apart, rule=found.rule or "separation", line=found.line, missing=found.missing)
+        return found
 
     def _told(self, actor: Actor, request: Request, answer: Answer, table: Access) -> Access:
         """Put an answer in words."""

@@ -19,7 +19,6 @@ from custody.desk import Desk
 from custody.errors import InvalidInput, OutOfOrder, Tampered
 from custody.records.datasets import Reader, dataset, table_of
 from custody.records.results import write_result
-from custody.records.vault import ModelVault
 from custody.seal.blocks import digest_dataset
 
 TRUST = ("trusted", "partner", "untrusted")
@@ -116,15 +115,9 @@ def register(
 
 
 def check(
-    desk: Desk,
-    actor: str,
-    root: Path,
-    name: str,
-    read: Reader,
-    progress: Callable[[str], None] = lambda _: None,
-    vault: ModelVault | None = None,
+    desk: Desk, actor: str, root: Path, name: str, read: Reader, progress: Callable[[str], None] = lambda _: None
 ) -> list[Evidence]:
-    """Run the data checks on one dataset and record what they saw; the vault keeps what is sensitive."""
+    """Run the data checks on one dataset and record what they saw."""
     pen = desk.permit(actor, Action.CHECK_DATA)
     entry = dataset(desk.read(), name)
     table = table_of(root, entry, read)
@@ -134,8 +127,9 @@ def check(
             continue
         progress(checked.id)
         result = checked.run(Target(train=table))
-        about, conceal = {"dataset": entry.subject.sha256}, vault.conceal if vault is not None else None
-        found.append(write_result(pen, entry.subject, checked.id, Stage.DATA, result, about, conceal))
+        found.append(
+            write_result(pen, entry.subject, checked.id, Stage.DATA, result, {"dataset": entry.subject.sha256})
+        )
     return found
 
 

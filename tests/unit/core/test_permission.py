@@ -142,7 +142,10 @@ def test_a_decision_names_its_rule_and_line() -> None:
         actor(Role.OPERATOR), "deployment.deploy", thing("deployment.deploy"), context(parts=["trainer"])
     )
     assert (denied.allowed, denied.rule) == (False, "separation.deploy")
-    assert "brings it into service" in denied.reason or "does not bring it into service" in denied.reason
+    assert denied.reason == "ann is the trainer of this model and may not deployment.deploy"
+    odd = RULES.judge(actor(*Role), "weights.read", thing("weights.read"), context(parts=["data"]))
+    assert odd.rule == "separation.weights"
+    assert odd.reason == "in tier high whoever made the data or trained reads no weights (rule separation.weights)"
 
 
 def test_who_has_no_role_may_do_nothing() -> None:
