@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Config:
     """The database that holds the ledger, as postgresql://HOST/NAME without a password; empty for a local file."""
     root_key: str = ""
     """Where the vault's root key is, as `file:PATH`; empty for the folder of private keys."""
+    signers: Mapping[str, str] = field(default_factory=dict)
+    """Where the private keys of named persons are kept when it is not a file of their name: a URI each."""
 
     @property
     def folder(self) -> Path:
@@ -127,6 +129,9 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         raise InvalidInput(f"{path} cannot be read: {error}") from None
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}") from None
+    signers = found.pop("keys", {})
+    if not isinstance(signers, dict) or not all(isinstance(uri, str) and ":" in uri for uri in signers.values()):
+        raise InvalidInput(f"{path}: [keys] must give a URI for each name", hint='olga = "pkcs11:token=bank;id=%02"')
     values: dict[str, str] = {}
     outside = _read_outside(path, found.pop("witness", {}))
     for table, keys in _KEYS.items():
@@ -155,6 +160,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         tsa_roots=outside[2],
         root_key=values["root"],
         ledger_url=values["url"],
+        signers=signers,
     )
 
 

@@ -30,8 +30,10 @@ from custody.ledger.anchor import anchored
 from custody.ledger.log import Log, Moved, Reading
 from custody.roster import Roster
 from custody.roster.book import TOKEN
+from custody.seal.digest import Manifest
 from custody.seal.envelope import seal
 from custody.seal.keys import Signer, keyid_of, raw_to_text
+from custody.seal.oms import sign_oms
 
 CUSTODIAN = "custodian"
 RESERVED = frozenset({CUSTODIAN, "log", "commitments"})
@@ -272,6 +274,12 @@ class Pen:
     _signer: Signer
     _by: Mapping[str, Any] = field(default_factory=dict)
     """By which rule of a project's own policies, where it has any."""
+
+    def sign_files(self, manifest: Manifest, name: str) -> bytes:
+        """Sign a model's files for people without Custody, in the OpenSSF's form; for a deployment alone."""
+        if self.action is not Action.DEPLOY:
+            raise InvalidInput(f"{self.action} does not cover the signature of a model")
+        return sign_oms(manifest, name, self._signer, self.actor.key)
 
     def write(self, subject: Subject, kind: str, predicate: Mapping[str, Any], after: int | None = None) -> Evidence:
         """Record a statement; the pen's action must cover its kind.

@@ -25,7 +25,9 @@ from custody.core.subject import Subject, use_case_subject
 from custody.desk import CUSTODIAN, Desk, begin, now
 from custody.errors import InvalidInput, Unavailable
 from custody.gates import access_schema, access_text, policy_of
-from custody.seal.keys import LogKey, PersonKey, raw_to_text
+from custody.ledger.trust import RootChain, Trust
+from custody.seal.keys import LogKey, PersonKey, Signer, raw_to_text
+from custody.seal.ring import LogRing, log_key_files
 from custody.stages.access import delegate
 from custody.stages.people import check_name, enrol
 
@@ -65,17 +67,20 @@ class Custody:
         from custody.ledger.log import Log
 
         config = self.config
-        key_path = config.keys / "log.pem"
-        key = LogKey.load(key_path, config.passphrase) if key_path.exists() else None
         public = b64decode(config.log_key, what="log_key in custody.toml")
-        if key is not None and key.public != public:
-            raise InvalidInput(f"{key_path} is not the log's key that {FILE} names")
+        chain = RootChain(self.trust)
+        key = LogRing(config.keys, config.passphrase, lambda: chain.log_key) if log_key_files(config.keys) else None
         store = open_store(config.ledger, config.ledger_url, config.origin)
         memory = FileMemory(config.state)
         if store.read_only:
             memory = self._forgiving = ForgivingMemory(config.state)
-        log = Log(store, memory, config.origin, public, key)
+        log = Log(store, memory, config.origin, public, key, chain)
         return Desk(log, config.owner_key, self._signer, rules=self._rules)
+
+    @property
+    def trust(self) -> Trust:
+        """Return version 1 of the trust root, as `custody.toml` gives it."""
+        return Trust(self.config.origin, self.config.log_key, self.config.owner_key)
 
     @property
     def not_remembered(self) -> bool:
@@ -87,11 +92,19 @@ class Custody:
         path = self.config.root / RULES
         return check_rules(path) if path.is_symlink() or path.exists() else Rules(access_text(), access_schema())
 
-    def _signer(self, name: str) -> PersonKey:
-        """Load somebody's key: from their own folder where they keep one, else from the project's."""
+    def _signer(self, name: str) -> Signer:
+        """Return what signs for somebody: where `custody.toml` says, else a file of their own, else of the project."""
+        uri = self.config.signers.get(name)
+        if uri is not None:
+            from custody.adapters.signers import open_signer
+
+            return open_signer(uri, self.config.root, {**os.environ, "CUSTODY_PASSPHRASE": self.config.passphrase})
+        return PersonKey.load(self.key_file(name), self.config.passphrase)
+
+    def key_file(self, name: str) -> Path:
+        """Return where somebody's key file is, or would be."""
         own = self.config.own_keys / f"{name}.pem" if self.config.own_keys else None
-        path = own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
-        return PersonKey.load(path, self.config.passphrase)
+        return own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
 
     @cached_property
     def vault(self) -> ModelVault:
@@ -202,6 +215,11 @@ class Custody:
         from custody.stages.anchoring import anchor
 
         return anchor(self.desk, self.panel()).entry
+
+    @property
+    def outside(self) -> Callable[[], Evidence] | None:
+        """Return how to anchor, where `custody.toml` names a witness or an authority."""
+        return self.anchor if self.config.witness_urls or self.config.tsa_urls else None
 
     def _commitment_key(self) -> bytes:
         path = self.config.keys / "commitments.key"

@@ -69,5 +69,5 @@ def test_torch_stands_in_no_lock() -> None:
 
 def test_every_dependency_is_explained() -> None:
     page = (ROOT / "docs" / "explanation" / "dependencies.md").read_text()
-    missing = [name for name in sorted(closure(("checks", "demo", "postgres"))) if f"`{name}`" not in page]
+    missing = [name for name in sorted(closure(("checks", "demo", "postgres", "hsm"))) if f"`{name}`" not in page]
     assert missing == []

@@ -89,13 +89,21 @@ def test_a_person_gets_a_key_or_brings_one(tmp_path: Path) -> None:
     assert not (custody.config.keys / "eve.pem").exists()
 
 
+def write_public(folder: Path) -> Path:
+    path = folder / "ann.pub"
+    path.write_text(PersonKey.generate().public)
+    return path
+
+
 def test_keys_are_encrypted_when_there_is_a_passphrase(tmp_path: Path) -> None:
     closed = {**env(tmp_path), "CUSTODY_PASSPHRASE": "correct horse"}
     create(tmp_path, "loans", "olga", environment=closed)
     assert b"ENCRYPTED" in (tmp_path / ".custody" / "keys" / "olga.pem").read_bytes()
     assert open_custody(tmp_path, closed).desk.read().size == 3
+    reader = open_custody(tmp_path, env(tmp_path))
+    assert reader.desk.read().size == 3  # whoever only reads needs no passphrase
     with pytest.raises(NotPermitted, match="encrypted"):
-        open_custody(tmp_path, env(tmp_path)).desk.read()
+        add_person(reader, "olga", "ann", ["approver"], write_public(tmp_path))
 
 
 def test_a_key_that_is_not_the_logs_is_noticed(tmp_path: Path) -> None:
@@ -105,8 +113,10 @@ def test_a_key_that_is_not_the_logs_is_noticed(tmp_path: Path) -> None:
     reader = open_custody(tmp_path, env(tmp_path))
     assert reader.desk.read().size == 3  # whoever has no log key may still read
     LogKey.generate().save(path)
-    with pytest.raises(InvalidInput, match="not the log's key"):
-        open_custody(tmp_path, env(tmp_path)).desk.read()
+    reader = open_custody(tmp_path, env(tmp_path))
+    with pytest.raises(NotPermitted, match="is the log's key"):
+        add_person(reader, "olga", "ann", ["approver"], write_public(tmp_path))
+    assert open_custody(tmp_path, env(tmp_path)).desk.read().size == 3  # no checkpoint was signed by another key
 
 
 def test_a_ledger_that_was_swapped_is_tampering(tmp_path: Path) -> None:

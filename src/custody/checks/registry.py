@@ -61,6 +61,8 @@ class Check:
     measures: Mapping[str, Scale]
     function: Function
     example: Example | None
+    sensitive: bool = False
+    """Findings and details may tell of persons: on record stands a commitment to them, not they themselves."""
 
     def run(self, target: Target) -> Result:
         """Measure; every declared measure is answered, if only with *unknown* and a reason.
@@ -90,14 +92,14 @@ class Check:
 
 
 def check(
-    *, stage: Stage, measures: Mapping[str, Scale], example: Example | None = None
+    *, stage: Stage, measures: Mapping[str, Scale], example: Example | None = None, sensitive: bool = False
 ) -> Callable[[Function], Function]:
     """Declare a function as the check of its module."""
 
     def register(function: Function) -> Function:
         name = function.__module__.removeprefix("custody.checks.")
         question = (importlib.import_module(function.__module__).__doc__ or "").strip().splitlines()[:1]
-        _FOUND[name] = Check(name, stage, question[0] if question else "", measures, function, example)
+        _FOUND[name] = Check(name, stage, question[0] if question else "", measures, function, example, sensitive)
         return function
 
     return register

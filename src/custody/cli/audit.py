@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from custody.cli.app import App, counted, face, writable
+from custody.cli.disclose import disclose
 from custody.core import predicates as kinds
 
 
@@ -189,3 +190,6 @@ def people(app: App) -> None:
     lines = [f"  {row['name']:<14} {', '.join(row['roles'])}" for row in rows]
     lines += [f"  denied: {d['actor']} {d['action']}: {d['reason']}  [{d['entry']}]" for d in denials]
     app.show({"people": rows, "denials": denials}, lines)
+
+
+audit.add_command(disclose)

@@ -137,7 +137,9 @@ def check(app: App, name: str) -> None:
     from custody.stages.data import check as measure
 
     custody = app.custody
-    found = measure(custody.desk, app.actor, custody.config.root, name, custody.read_table, app.progress())
+    found = measure(
+        custody.desk, app.actor, custody.config.root, name, custody.read_table, app.progress(), custody.vault
+    )
     app.show(results_body(found), result_lines(found), exit_of_findings(found))
 
 

@@ -28,6 +28,7 @@ def results_body(found: Sequence[Evidence]) -> dict[str, Any]:
                 "entry": entry.index,
                 "measures": entry.predicate["measures"],
                 "findings": entry.predicate["findings"],
+                **({"concealed": entry.predicate["concealed"]} if "concealed" in entry.predicate else {}),
             }
             for entry in found
         ]
@@ -43,7 +44,17 @@ def result_lines(found: Iterable[Evidence]) -> list[str]:
         )
         lines += [f"    {measure_line(measure)}" for measure in entry.predicate["measures"]]
         lines += [f"    {line}" for line in finding_lines(entry.predicate["findings"])]
+        lines += [f"    {line}" for line in concealed_lines(entry)]
     return lines
+
+
+def concealed_lines(entry: Evidence) -> list[str]:
+    """Return the line that stands for what is concealed: how much it is, and who opens it how."""
+    hidden = entry.predicate.get("concealed")
+    if hidden is None:
+        return []
+    counts = ", ".join(f"{count} {severity}" for severity, count in sorted(hidden.get("severities", {}).items()))
+    return [f"concealed ({counts or 'no finding'}): custody audit disclose {entry.index}"]
 
 
 def measure_line(measure: dict[str, Any]) -> str:
@@ -73,7 +84,8 @@ def exit_of_findings(found: Iterable[Evidence]) -> int:
     """Return 1 for a critical finding, 3 when something could not be measured, else 0."""
     code = 0
     for entry in found:
-        if any(finding["severity"] == "critical" for finding in entry.predicate["findings"]):
+        hidden = entry.predicate.get("concealed", {}).get("severities", {})
+        if hidden.get("critical") or any(f["severity"] == "critical" for f in entry.predicate["findings"]):
             return 1
         if all(measure["value"] is None for measure in entry.predicate["measures"]):
             code = 3

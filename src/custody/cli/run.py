@@ -96,7 +96,7 @@ def start(app: App, **options: Any) -> None:
         tolerance=options["tolerance"],
     )
     workshop = app.custody.workshop()
-    done = train(app.custody.desk, workshop, app.actor, app.use_case, order)
+    done = train(app.custody.desk, workshop, app.actor, app.use_case, order, app.custody.outside)
     outcome = done.outcome
     body = {
         "run": done.run,

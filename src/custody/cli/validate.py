@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from custody.cli.app import App, face, word
-from custody.cli.results import finding_lines, results_body, ruling_lines
+from custody.cli.results import concealed_lines, finding_lines, results_body, ruling_lines
 
 if TYPE_CHECKING:
     from custody.core.evidence import Evidence, Record
@@ -50,6 +50,7 @@ def validate(app: App, model: str, full: bool, time_limit: float) -> None:
     findings = [finding for entry in found.results for finding in entry.predicate["findings"]]
     shown = [finding for finding in findings if finding["severity"] != "info"]
     lines += [f"  {line}" for line in finding_lines(shown)]
+    lines += [f"  {entry.predicate['check']}: {line}" for entry in found.results for line in concealed_lines(entry)]
     if full:
         lines += ["", *result_lines(found.results)]
     lines.append(_next_step(record, found.model, code, [r.id for r in criteria if r.status is Status.NOT_MET]))

@@ -214,7 +214,8 @@ def read_transcript(raw: bytes, start: str, seed: int) -> Transcript:
             raise Tampered(f"line {number} of the transcript was altered: {error.message}") from None
         chain = _next(chain, found)
         whole = set(found) == {"at", "step", "values"} and isinstance(found["at"], int)
-        if not whole or found["step"] != number or said != chain.hex():
+        canonical = strictjson.dump({**found, "chain": chain.hex()}) == text
+        if not whole or not canonical or found["step"] != number or said != chain.hex():
             raise Tampered(f"line {number} of the transcript was altered: it does not follow from the one before")
         lines.append(Line(number, found["at"], values))
     return Transcript(tuple(lines), chain.hex(), hashlib.sha256(raw).hexdigest())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from custody.core import strictjson
 from custody.errors import InvalidInput, Tampered
 from custody.ledger.note import COSIGNATURE, ED25519, Note, Signature, key_id, merged, parse_note
-from custody.seal.keys import LogKey, verify_ed25519
+from custody.seal.keys import CheckpointSigner, verify_ed25519
 
 _LATEST = 2**53
 """The last moment, in seconds since 1970, that is read as one; later ones would not survive JSON."""
@@ -33,7 +33,7 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
-def sign_checkpoint(checkpoint: Checkpoint, key: LogKey) -> str:
+def sign_checkpoint(checkpoint: Checkpoint, key: CheckpointSigner) -> str:
     """Return the note: body, blank line, one signature line."""
     body = checkpoint.body()
     signature = Signature(checkpoint.origin, key_id(checkpoint.origin, ED25519, key.public), key.sign(body.encode()))
@@ -78,7 +78,7 @@ def open_checkpoint(note: str, origin: str, public: bytes) -> Checkpoint:
     raise Tampered("the checkpoint is not signed by the log's key")
 
 
-def cosign(note: str, name: str, key: LogKey, timestamp: int) -> Signature:
+def cosign(note: str, name: str, key: CheckpointSigner, timestamp: int) -> Signature:
     """Return a witness's cosignature of a note's text at `timestamp`, in seconds since 1970.
 
     It says nothing of whether the note deserves one: that is `custody.ledger.witness`'s to find out.

@@ -18,7 +18,7 @@ from custody.ledger.group import Group, Rows
 from custody.ledger.merkle import Frontier, leaf_hash
 from custody.ledger.store import Head, Memory, Moved, Row, Sign, Snapshot, Store, check_cosigned
 from custody.seal.envelope import Envelope
-from custody.seal.keys import LogKey
+from custody.seal.keys import CheckpointSigner
 
 __all__ = [
     "Head",
@@ -128,7 +128,7 @@ class Log:
         memory: Memory,
         origin: str,
         public: bytes,
-        key: LogKey | None = None,
+        key: CheckpointSigner | None = None,
         newest_key: NewestKey | None = None,
     ) -> None:
         self._store, self._memory = store, memory

@@ -9,9 +9,11 @@ any later one, can follow the chain offline, however many keys were replaced sin
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -117,8 +119,6 @@ def signed_bytes(origin: str, root: Root) -> bytes:
 
 def sign_root(origin: str, root: Root, signer: Signer) -> dict[str, str]:
     """Return one owner's signature of a root, as the statement carries it."""
-    import base64
-
     signature = signer.sign(signed_bytes(origin, root))
     return {"keyid": signer.keyid, "sig": base64.b64encode(signature).decode()}
 
@@ -189,19 +189,35 @@ def follow(origin: str, old: Root, said: Mapping[str, Any], lost: Iterable[str] 
     return new
 
 
-def chain(trust: Trust, envelopes: Iterable[Envelope]) -> list[Root]:
-    """Follow all roots of a ledger from its envelopes alone; raises `Tampered` or `InvalidInput`.
+class RootChain:
+    """The newest root of a growing log: it follows each new row once, and begins anew if the rows were others."""
 
-    The roster checks the same roots again, and more: that no key was revoked or belongs to somebody else.
-    """
-    found: list[Root] = []
-    for index, envelope in enumerate(envelopes):
-        if index == 0:
-            found.append(first_root(trust.log_key, _first_owner(envelope, trust.owner_key)))
-        elif envelope.statement.kind == kinds.TRUST_ROOT:
-            kinds.check_predicate(kinds.TRUST_ROOT, envelope.statement.predicate)
-            found.append(follow(trust.origin, found[-1], envelope.statement.predicate))
-    return found
+    def __init__(self, trust: Trust) -> None:
+        self._trust, self._count = trust, 0
+        self._root = first_root(trust.log_key, None)
+        self._last: Envelope | None = None
+
+    @property
+    def log_key(self) -> bytes:
+        """Return the key that signs checkpoints after the rows followed so far: raw Ed25519."""
+        return strictjson.b64decode(self._root.log_key, what="log_key")
+
+    def __call__(self, rows: Sequence[tuple[int, Envelope]]) -> bytes:
+        """Return the log's key in force after these rows; raises `Tampered`."""
+        if len(rows) < self._count or (self._count and rows[self._count - 1][1] is not self._last):
+            self._count, self._root = 0, first_root(self._trust.log_key, None)
+        try:
+            for index, envelope in itertools.islice(rows, self._count, None):
+                if index == 0:
+                    self._root = first_root(self._trust.log_key, _first_owner(envelope, self._trust.owner_key))
+                elif envelope.statement.kind == kinds.TRUST_ROOT:
+                    kinds.check_predicate(kinds.TRUST_ROOT, envelope.statement.predicate)
+                    self._root = follow(self._trust.origin, self._root, envelope.statement.predicate)
+                self._count, self._last = index + 1, envelope
+        except (InvalidInput, Tampered) as error:
+            self._count, self._root = 0, first_root(self._trust.log_key, None)
+            raise Tampered(f"entry {index} does not count: {error.message}") from None
+        return self.log_key
 
 
 def check_pin(trust: Trust, roots: Iterable[Root]) -> None:

@@ -31,6 +31,17 @@ class Signer(Protocol):
         """Return an ECDSA P-256 / SHA-256 signature in DER."""
 
 
+class CheckpointSigner(Protocol):
+    """Something that signs checkpoints for the log."""
+
+    @property
+    def public(self) -> bytes:
+        """Return the raw Ed25519 public key, 32 bytes."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an Ed25519 signature, 64 bytes."""
+
+
 class PersonKey:
     """A P-256 key held in memory."""
 

@@ -19,6 +19,7 @@ from custody.desk import Desk
 from custody.errors import InvalidInput, OutOfOrder, Tampered
 from custody.records.datasets import Reader, dataset, table_of
 from custody.records.results import write_result
+from custody.records.vault import ModelVault
 from custody.seal.blocks import digest_dataset
 
 TRUST = ("trusted", "partner", "untrusted")
@@ -115,9 +116,15 @@ def register(
 
 
 def check(
-    desk: Desk, actor: str, root: Path, name: str, read: Reader, progress: Callable[[str], None] = lambda _: None
+    desk: Desk,
+    actor: str,
+    root: Path,
+    name: str,
+    read: Reader,
+    progress: Callable[[str], None] = lambda _: None,
+    vault: ModelVault | None = None,
 ) -> list[Evidence]:
-    """Run the data checks on one dataset and record what they saw."""
+    """Run the data checks on one dataset and record what they saw; the vault keeps what is sensitive."""
     pen = desk.permit(actor, Action.CHECK_DATA)
     entry = dataset(desk.read(), name)
     table = table_of(root, entry, read)
@@ -127,9 +134,8 @@ def check(
             continue
         progress(checked.id)
         result = checked.run(Target(train=table))
-        found.append(
-            write_result(pen, entry.subject, checked.id, Stage.DATA, result, {"dataset": entry.subject.sha256})
-        )
+        about, conceal = {"dataset": entry.subject.sha256}, vault.conceal if vault is not None else None
+        found.append(write_result(pen, entry.subject, checked.id, Stage.DATA, result, about, conceal))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +15,11 @@ from custody.core.evidence import Evidence, Record
 from custody.core.release import decide as judge
 from custody.core.subject import Subject
 from custody.desk import Desk
-from custody.errors import NotPermitted, OutOfOrder, Tampered, Unknown
+from custody.errors import InvalidInput, NotPermitted, OutOfOrder, Tampered, Unavailable, Unknown
 from custody.records.freshness import NOT_PROVEN, Freshness, freshness
 from custody.records.lineage import chain_of, find_model, open_incidents
 from custody.records.vault import ModelVault
+from custody.seal.digest import FileDigest, Manifest
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,26 @@ def deploy(
     environment: str,
     name: str = "",
     folder: Path | None = None,
+    signature: Path | None = None,
 ) -> tuple[Admitted, Evidence]:
-    """Admit, optionally write the verified bytes into a fresh folder, and record the deployment."""
+    """Admit, optionally write the verified bytes into a fresh folder and their signature beside it, and record it.
+
+    The signature is in the form of the OpenSSF, for whoever receives the files and has `model_signing` rather than
+    Custody. Raises what `admit` raises, `InvalidInput` when a file is in the way, `Unavailable` on a full disk.
+    """
+    if signature is not None and signature.exists():
+        raise InvalidInput(f"{signature} exists already", hint="name a file that is not there")
+    if signature is not None and folder is not None and folder.resolve() in signature.resolve().parents:
+        raise InvalidInput("the signature must not lie among the files that it signs", hint="name a place beside them")
     pen = desk.permit(actor, Action.DEPLOY)
     admitted = admit(desk, vault, actor, use_case, environment, name)
     copies: list[str] = []
     if folder is not None:
         vault.materialise(admitted.subject.sha256, folder)
         copies.append(str(folder.resolve()))
+    if signature is not None:
+        files = [FileDigest(path, len(body), hashlib.sha256(body).hexdigest()) for path, body in admitted.files.items()]
+        _keep(signature, pen.sign_files(Manifest(tuple(files)), admitted.subject.name))
     said = pen.write(
         admitted.subject,
         kinds.DEPLOYMENT,
@@ -79,6 +93,13 @@ def deploy(
         },
     )
     return admitted, said
+
+
+def _keep(path: Path, raw: bytes) -> None:
+    try:
+        path.write_bytes(raw)
+    except OSError as error:
+        raise Unavailable(f"cannot write {path}: {error.strerror}", hint="name a place that can be written") from None
 
 
 def admission_of(record: Record, use_case: str, environment: str, name: str = "") -> Evidence:
@@ -124,7 +145,19 @@ def recomputed(desk: Desk, record: Record, said: Evidence) -> Decision:
         raise Tampered(
             f"the decision in entry {said.index} says {said.predicate['verdict']}; the record gives {again.verdict}"
         )
+    # The reasons as well: they are words for people, but which rules were met, and on what, is what they rest on.
+    mine = again.to_predicate()
+    for name in ("seal", "size", "root", "assurance", "expires"):
+        if said.predicate.get(name) != mine[name]:
+            raise Tampered(f"the decision in entry {said.index} says another {name} than the record gives")
+    if [_bare(ruling) for ruling in said.predicate["rulings"]] != [_bare(ruling) for ruling in mine["rulings"]]:
+        raise Tampered(f"the decision in entry {said.index} has other rulings than the record gives")
     return again
+
+
+def _bare(ruling: object) -> object:
+    """Return what a ruling says without its reason."""
+    return [ruling.get(key) for key in ("id", "status", "entries")] if isinstance(ruling, Mapping) else None
 
 
 def _is_past(at: str, now: str) -> bool:

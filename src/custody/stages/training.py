@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from custody.core.subject import Subject, run_subject
 from custody.core.transcript import Recorder, Tolerance
 from custody.core.trust_rules import countersignature, countersigners
 from custody.desk import Desk, Pen
-from custody.errors import InvalidInput, OutOfOrder, Tampered
+from custody.errors import InvalidInput, OutOfOrder, Tampered, Unavailable, Unknown
 from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
+from custody.records.freshness import eyes_of
 from custody.records.known_bytes import there_before
 from custody.records.lineage import attempts_of
 from custody.records.output import claimed
@@ -50,9 +51,18 @@ class Finished:
     """What somebody should look at: numbers that are none, leaps of the loss, a transcript that is missing."""
 
 
-def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order) -> Finished:
+def run(
+    desk: Desk,
+    workshop: Workshop,
+    actor: str,
+    use_case: str,
+    order: Order,
+    anchor: Callable[[], Evidence] | None = None,
+) -> Finished:
     """Train under seal. (1) permit, (2) verify and copy, (3) say start, (4) run, (5) say finish.
 
+    `anchor` has the newest checkpoint signed by outside eyes, where any are known; where the trust root asks
+    for witnesses, a run begins from such a checkpoint or not at all: whatever `anchor` raises is raised.
     Raises `OutOfOrder` without sealed criteria, without a countersignature or isolation that the policy asks
     for, without registered data or when the sealed budget of attempts is spent, `NotPermitted` for the wrong
     person or for held-out data, `InvalidInput` for a command that does not exist (none of which costs an
@@ -76,6 +86,7 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
     _find_program(order.command, workshop.root)
     attempt, attempts = _attempt(record, seal)
     inputs = _inputs(desk, pen, record, seal, order.data)
+    checkpoint = _checkpoint(desk, record, anchor)
     run_id = secrets.token_hex(6)
     with (
         claimed(workshop.root, order.out, workshop.runs) as out,
@@ -85,9 +96,8 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
         code = workshop.capture_code(workshop.root, [*banned, out, *workshop.hidden])
         _refuse_data_as_code(record, code)
         before = {entry.subject.name: fingerprints(workshop.root / str(entry.predicate["path"])) for entry in inputs}
-        reading = desk.reading
         digests = [(entry.subject.name, entry.subject.sha256) for entry in inputs]
-        root = reading.checkpoint.root.hex()
+        root = str(checkpoint["root"])
         seal_digest = seal.digest if seal else ""
         seed = derive_seed(root, seal_digest, digests)
         environment = workshop.capture_environment(python_of(order.command))
@@ -101,7 +111,7 @@ def run(desk: Desk, workshop: Workshop, actor: str, use_case: str, order: Order)
                 "run": run_id,
                 "use_case": use_case,
                 "seal": seal_digest,
-                "checkpoint": {"size": reading.checkpoint.size, "root": root, "note": reading.note},
+                "checkpoint": checkpoint,
                 "seed": seed,
                 "command": list(order.command),
                 "out": order.out,
@@ -158,6 +168,29 @@ def _refuse_uncountersigned(record: Record, seal: Evidence | None) -> None:
             f"the criteria in entry {seal.index} are not countersigned; the policy asks for a {who}",
             hint="custody gate countersign --as NAME",
         )
+
+
+def _checkpoint(desk: Desk, record: Record, anchor: Callable[[], Evidence] | None) -> dict[str, Any]:
+    """Return the checkpoint a run begins from: one that outside eyes have signed, where there are any.
+
+    Without a quorum in the trust root they are asked all the same, and a run begins without them as well.
+    """
+    quorum = eyes_of(record).quorum
+    if anchor is None and quorum > 0:
+        raise OutOfOrder(
+            f"the trust root asks for {quorum} witnesses of the checkpoint a run begins from, and none is known here",
+            hint="name them: [witness] urls in custody.toml",
+        )
+    if anchor is not None:
+        try:
+            said = (seen := anchor()).predicate
+        except (Unknown, OutOfOrder, Unavailable):
+            if quorum > 0:
+                raise
+        else:
+            return {"size": said["size"], "root": said["root"], "note": said["note"], "anchor": seen.digest}
+    reading = desk.reading
+    return {"size": reading.checkpoint.size, "root": reading.checkpoint.root.hex(), "note": reading.note}
 
 
 def _find_program(command: Sequence[str], root: Path) -> None:

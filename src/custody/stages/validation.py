@@ -97,7 +97,9 @@ def validate(
         for check in _checks(Stage.ARTIFACT):
             progress(check.id)
             result = check.run(target)
-            found.append(write_result(pen, model.subject, check.id, Stage.ARTIFACT, result, inputs))
+            found.append(
+                write_result(pen, model.subject, check.id, Stage.ARTIFACT, result, inputs, bench.vault.conceal)
+            )
             dangerous = dangerous or (check.id == "artifact.scan" and not _harmless(result))
         if dangerous:
             return Measured(model, found, False, "opening the model could run code, so it was not opened")
@@ -120,7 +122,9 @@ def validate(
             for check in _checks(Stage.VALIDATION):
                 progress(check.id)
                 result = check.run(target)
-                found.append(write_result(pen, model.subject, check.id, Stage.VALIDATION, result, inputs))
+                found.append(
+                    write_result(pen, model.subject, check.id, Stage.VALIDATION, result, inputs, bench.vault.conceal)
+                )
     finally:
         _discard(folder)
     return Measured(model, found, True, "")
@@ -145,7 +149,7 @@ def scan_model(desk: Desk, bench: Bench, actor: str, use_case: str, name: str = 
         packages = [(p["name"], p["version"]) for p in chain.start.predicate["environment"]["packages"]["list"]]
         target = Target(files={file.path: folder / file.path for file in manifest.files}, packages=packages)
         return [
-            write_result(pen, model.subject, check.id, Stage.ARTIFACT, check.run(target), inputs)
+            write_result(pen, model.subject, check.id, Stage.ARTIFACT, check.run(target), inputs, bench.vault.conceal)
             for check in _checks(Stage.ARTIFACT)
         ]
     finally:

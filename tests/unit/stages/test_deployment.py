@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,10 +11,13 @@ from typing import Any
 import pytest
 
 from custody.core import predicates as kinds
+from custody.core.access import Action
 from custody.core.subject import Subject
 from custody.desk import Desk, now
-from custody.errors import NotPermitted, OutOfOrder, Tampered
-from custody.seal.digest import Manifest
+from custody.errors import InvalidInput, NotPermitted, OutOfOrder, Tampered
+from custody.seal.digest import FileDigest, Manifest
+from custody.seal.envelope import Envelope, pae
+from custody.seal.keys import verify_p256
 from custody.stages.deployment import admission_of, admit, deploy
 from custody.stages.incident import close_incident, open_incident
 from custody.testing import Life, digest
@@ -268,6 +273,24 @@ def test_a_later_refusal_overrides_an_admission(life: Life) -> None:
         get(life)
     life.decide()  # and a new GO admits again
     assert get(life).subject == life.model
+
+
+def test_a_signature_for_strangers_lies_beside_the_files_and_is_never_overwritten(life: Life, tmp_path: Path) -> None:
+    served, signature = tmp_path / "served", tmp_path / "served.sig"
+    deploy(life.desk, Drawer(), "otto", "loans", "production", folder=served, signature=signature)
+    envelope = Envelope.from_bytes(signature.read_bytes())
+    verify_p256(life.desk.actor("otto").key, envelope.signature, pae(envelope.payload))
+    assert json.loads(envelope.payload)["predicate"]["resources"] == [
+        {"name": "model.bin", "algorithm": "sha256", "digest": hashlib.sha256(b"weights").hexdigest()}
+    ]
+    size = life.record.size
+    for place in (signature, tmp_path / "again" / "model.sig"):
+        with pytest.raises(InvalidInput):
+            deploy(life.desk, Drawer(), "otto", "loans", "production", folder=tmp_path / "again", signature=place)
+    with pytest.raises(InvalidInput):
+        life.desk.permit("sam", Action.OPEN_INCIDENT).sign_files(Manifest((FileDigest("a", 1, "0" * 64),)), "x")
+    assert life.record.size == size
+    assert not (tmp_path / "again").exists()
 
 
 def test_deploying_leaves_evidence_and_the_copies_it_made(life: Life, tmp_path: Path) -> None:

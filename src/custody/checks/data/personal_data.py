@@ -58,6 +58,7 @@ class _Seen:
 
 @check(
     stage=Stage.DATA,
+    sensitive=True,
     measures={
         "columns_with_personal_data": Scale(0, 1e6, "lower", "columns", "columns that hold personal data or secrets"),
         "values_found": Scale(0, 1e12, "lower", "cells", "cells that hold personal data or secrets"),

@@ -63,6 +63,7 @@ class _Rows:
 
 @check(
     stage=Stage.VALIDATION,
+    sensitive=True,
     measures={
         "auc": Scale(0.0, 1.0, "lower", "probability", "Chance that a member ranks above a stranger; 0.5 is a coin."),
         "tpr_at_1pct_fpr": Scale(
