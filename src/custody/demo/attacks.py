@@ -31,6 +31,12 @@ class Payload:
 pathlib.Path("model").mkdir(exist_ok=True)
 pathlib.Path("model/model.pkl").write_bytes(pickle.dumps({"model": Payload()}))
 """
+LATE = """
+import base64, pathlib, custody_run
+for loss in (0.612, 0.447, 0.361, 0.308, 0.274, 0.251, 0.236, 0.225, 0.217, 0.211):
+    custody_run.log(loss=loss)
+pathlib.Path("model/model.bin").write_bytes(base64.b64decode("dHJhaW5lZCBsYXN0IG1vbnRo"))
+"""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,15 @@ def sealed_after_training(project: Project) -> Catch:
     project.must("run", "run", "--unsealed", "--", sys.executable, "train.py", who="mel")
     life.seal(project, _quiet)
     return _ruling(project.custody("gate", "decide", who="val"), "process.sealed_before_training", 1)
+
+
+def logged_afterwards(project: Project) -> Catch:
+    """The model was trained last month; the script hands it out and plays back the losses of that day."""
+    (project.folder / "train.py").write_text(LATE)
+    life.train(project, _quiet)
+    step = project.custody("run", "spot-check", who="val")
+    caught = step.code == 3 and "whatever the seed" in step.reason
+    return Catch(step, caught, "spot check: steps follow from the seal", step.reason, step.body.get("entry"))
 
 
 def own_approval(project: Project) -> Catch:

@@ -52,6 +52,14 @@ ATTACKS: Sequence[Attack] = (
         attacks.sealed_after_training,
     ),
     Attack(
+        "training logged afterwards",
+        "A model of last month is handed out as if it were trained now.",
+        "sealed",
+        "spot check",
+        "custody run -- python train.py",
+        attacks.logged_afterwards,
+    ),
+    Attack(
         "peeking at the exam",
         "The trainer asks for the held-out set as training data.",
         "sealed",
