@@ -26,7 +26,8 @@ class CedarEngine:
         self._policies, self._schema = tuple(policies), schema
 
     @cached_property
-    def _parsed(self) -> tuple[cedarpy.PolicySet, cedarpy.Schema]:
+    def parsed(self) -> tuple[cedarpy.PolicySet, cedarpy.Schema]:
+        """Return policies and schema as Cedar keeps them."""
         import cedarpy
 
         return cedarpy.PolicySet.from_str(printed(self._policies)), cedarpy.Schema.from_str(self._schema)
@@ -50,17 +51,11 @@ class CedarEngine:
         """Decide requests one by one; any diagnostic denies. Without `schema` they are not held against it."""
         import cedarpy
 
-        policies, parsed = self._parsed
+        policies, parsed = self.parsed
         answers = []
         for request in requests:
-            entities = json.dumps([_entity(request.principal), _entity(request.resource)])
-            asked = {
-                "principal": {"type": request.principal.uid.type, "id": request.principal.uid.id},
-                "action": {"type": "Action", "id": request.action},
-                "resource": {"type": request.resource.uid.type, "id": request.resource.uid.id},
-                "context": _value(request.context),
-            }
-            answer = cedarpy.is_authorized(asked, policies, entities, parsed if schema else None)
+            asked, entities = to_json(request)
+            answer = cedarpy.is_authorized(asked, policies, json.dumps(entities), parsed if schema else None)
             answers.append(answer.allowed and not answer.diagnostics.errors)
         return answers
 
@@ -69,6 +64,17 @@ def check(policies: Sequence[Policy], schema: str) -> None:
     """Raise `InvalidInput` unless Cedar finds the policies right by the schema."""
     if defects := CedarEngine(policies, schema).defects():
         raise InvalidInput("; ".join(defects[:5]), hint="custody access policy prints the rules and the schema")
+
+
+def to_json(request: Request) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a request and its entities in Cedar's JSON."""
+    asked = {
+        "principal": {"type": request.principal.uid.type, "id": request.principal.uid.id},
+        "action": {"type": "Action", "id": request.action},
+        "resource": {"type": request.resource.uid.type, "id": request.resource.uid.id},
+        "context": _value(request.context),
+    }
+    return asked, [_entity(request.principal), _entity(request.resource)]
 
 
 def _entity(entity: Entity) -> dict[str, Any]:

@@ -49,18 +49,18 @@ def value_of(given: Any) -> Any:
             raise ValueError(f"{given} is too large for a long")
         return given
     if isinstance(given, list | tuple | set | frozenset):
-        return frozenset(_key(value_of(item)) for item in given)
+        return frozenset(key_of(value_of(item)) for item in given)
     if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
         return {name: value_of(item) for name, item in given.items()}
     raise ValueError(f"{type(given).__name__} is no type of a policy's value")
 
 
-def _key(value: Any) -> Any:
+def key_of(value: Any) -> Any:
     """Return what stands for a value in a set: equal for equal values, and true is not 1."""
     if isinstance(value, bool):
         return "bool", value
     if isinstance(value, dict):
-        return "record", frozenset((name, _key(item)) for name, item in value.items())
+        return "record", frozenset((name, key_of(item)) for name, item in value.items())
     return value
 
 
@@ -215,7 +215,7 @@ def compiled(expr: Expr) -> Eval:
             return lambda request: then(request) if _truth(asked(request)) else otherwise(request)
         case Items(items):
             each = tuple(compiled(item) for item in items)
-            return lambda request: frozenset([_key(item(request)) for item in each])
+            return lambda request: frozenset([key_of(item(request)) for item in each])
         case Pairs(pairs):
             fields = tuple((name, compiled(item)) for name, item in pairs)
             return lambda request: {name: item(request) for name, item in fields}
@@ -318,9 +318,9 @@ def _two(op: str, left: Eval, right: Eval) -> Eval:
         case "||":
             return lambda request: _truth(left(request)) or _truth(right(request))
         case "==":
-            return lambda request: _key(left(request)) == _key(right(request))
+            return lambda request: key_of(left(request)) == key_of(right(request))
         case "!=":
-            return lambda request: _key(left(request)) != _key(right(request))
+            return lambda request: key_of(left(request)) != key_of(right(request))
         case "<":
             return lambda request: _long(left(request)) < _long(right(request))
         case "<=":
@@ -344,7 +344,7 @@ def _is_in(entity: Uid, of: Any, request: Request) -> bool:
 def _call(method: str, of: Eval, arg: Eval) -> Eval:
     match method:
         case "contains":
-            return lambda request: _key(arg(request)) in _set(of(request))
+            return lambda request: key_of(arg(request)) in _set(of(request))
         case "containsAll":
             return lambda request: _set(of(request)) >= _set(arg(request))
         case _:
