@@ -133,17 +133,18 @@ def anchor(desk: Desk, panel: Panel, notes: Sequence[str] = ()) -> Anchored:
             ],
         },
     )
-    covered = cover(desk, panel) if panel.eyes else {}
+    covered = cover(desk, panel, checkpoint.size) if panel.eyes else {}
     stamped = tuple(outcome.url for outcome, token in stamps if token)
     return Anchored(entry, checkpoint, cosigned, stamped, tuple(outcomes), tuple(sorted(covered)))
 
 
-def cover(desk: Desk, panel: Panel) -> dict[str, int]:
+def cover(desk: Desk, panel: Panel, shown: int | None = None) -> dict[str, int]:
     """Have the newest checkpoint cosigned without a new entry; returns who signed it, each with its moment.
 
+    `shown` is the size that the witnesses signed last, where that is known; they say so themselves otherwise.
     Where the log grows meanwhile the cosignatures come too late and are let go: nobody is returned.
     """
-    reading, outcomes = _ask_all(desk, _reading(desk), panel)
+    reading, outcomes = _ask_all(desk, _reading(desk), panel, shown)
     lines = [line for outcome in outcomes for line in outcome.lines]
     note = with_cosignatures(reading.note, lines, panel.witnesses)
     if note == reading.note:
@@ -190,10 +191,10 @@ def _given(reading: Reading, notes: Sequence[str]) -> tuple[str, Checkpoint]:
     return notes[0], checkpoint
 
 
-def _ask_all(desk: Desk, reading: Reading, panel: Panel) -> tuple[Reading, list[Outcome]]:
+def _ask_all(desk: Desk, reading: Reading, panel: Panel, shown: int | None = None) -> tuple[Reading, list[Outcome]]:
     """Ask every witness at once; where one has seen more, because another command wrote, begin again."""
     for _ in range(_TURNS):
-        ask = partial(_ask, reading, _last_shown(desk), panel.witnesses)
+        ask = partial(_ask, reading, _last_shown(desk) if shown is None else shown, panel.witnesses)
         outcomes = _each(ask, panel.eyes)
         if not any(outcome.state == "conflict" for outcome in outcomes):
             break
