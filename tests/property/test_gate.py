@@ -44,6 +44,7 @@ BEARING = {
     kinds.TRAINING_START,
     kinds.TRAINING_FINISH,
     kinds.APPROVAL,
+    kinds.COUNTERSIGNATURE,
 }
 """Kinds without which no honest life gets to GO."""
 
@@ -141,6 +142,56 @@ def test_nothing_taken_from_a_refused_record_makes_it_go(number: int) -> None:
     for entry in record.entries:
         if entry.index < honest().size:  # a rejection taken away is for the ledger to notice: see test_desk
             assert record.without(entry.index).verdict is not Verdict.GO, f"without entry {entry.index} ({entry.kind})"
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_nothing_made_void_in_a_refused_record_makes_it_go(number: int) -> None:
+    record = REFUSED[number]
+    for entry in record.entries:
+        assert record.compromised(entry.index).verdict is not Verdict.GO, f"entry {entry.index} ({entry.kind})"
+
+
+ORDER_OF_VERDICTS = [Verdict.NO_GO, Verdict.INCONCLUSIVE, Verdict.GO]
+EXTRAS = honest().again("performance.classification").waived("P1", person="ann").approved("cora")
+
+
+@settings(max_examples=150)
+@given(
+    number=st.integers(0, len(REFUSED) + 1),
+    chosen=st.sets(st.integers(0, 10**6), min_size=1, max_size=4),
+    before=st.sets(st.integers(0, 10**6), max_size=4),
+)
+def test_void_entries_never_help(number: int, chosen: set[int], before: set[int]) -> None:
+    record = [*REFUSED, honest(), EXTRAS][number]
+    indexes = [entry.index for entry in record.entries]
+    record = record.compromised(*(indexes[place % len(indexes)] for place in before))
+    worse = record.compromised(*(indexes[place % len(indexes)] for place in chosen))
+    assert worse.verdict is not Verdict.GO or record.verdict is Verdict.GO
+
+
+@pytest.mark.parametrize("index", [entry.index for entry in honest().entries if entry.kind in BEARING])
+def test_an_honest_record_with_one_item_made_void_is_not_go(index: int) -> None:
+    entry = next(entry for entry in honest().entries if entry.index == index)
+    verdict = honest().compromised(index).verdict
+    # What opens a risk asks for an answer, and what the newest word on a dataset is not is a fallback.
+    assert (verdict is Verdict.GO) == (entry.kind == kinds.RISK and entry.predicate["status"] == "open")
+
+
+@settings(max_examples=40)
+@given(models=st.lists(st.text("abcdef0123456789", min_size=64, max_size=64), max_size=4))
+def test_more_openings_never_help(models: list[str]) -> None:
+    for record in (honest(), *REFUSED[:5]):
+        seal = record.of(kinds.SEAL)[0]
+        more = record
+        for model in models:
+            said = {
+                "held_out": seal.predicate["held_out"]["sha256"],
+                "model": model,
+                "seal": seal.digest,
+                "purpose": "look",
+            }
+            more = more.add(kinds.OPENING, said, person="val", about=said["held_out"])
+        assert more.verdict is not Verdict.GO or record.verdict is Verdict.GO
 
 
 @pytest.mark.parametrize("number", range(len(REFUSED)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -35,10 +35,16 @@ class Papers:
     model: str
     use_case: str
     at: str
+    void: frozenset[int] = frozenset()
+    anchors: dict[int, frozenset[str]] = field(default_factory=dict)
 
     @property
     def record(self) -> Record:
-        return Record(self.entries, self.size, "00" * 32, self.roots)
+        return Record(self.entries, self.size, "00" * 32, self.roots, self.void, self.anchors)
+
+    def compromised(self, *indexes: int) -> Papers:
+        """Let these entries have been signed with a key that was compromised."""
+        return replace(self, void=self.void | set(indexes))
 
     def decide(self) -> Decision:
         return decide(self.record, self.model, self.use_case, self.at)
