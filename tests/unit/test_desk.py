@@ -3,7 +3,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from custody.core.access import GRANTS, WRITES, Action
 from custody.core.actor import Role
 from custody.core.statement import Statement
 from custody.core.subject import Subject
-from custody.desk import Desk, begin
+from custody.desk import Desk, begin, now
 from custody.errors import CustodyError, InvalidInput, NotPermitted, Tampered
 from custody.ledger.log import Log, Moved
 from custody.roster import read_actor
@@ -567,3 +567,13 @@ def test_no_signature_of_a_life_can_be_edited(lived: Any, tmp_path: Path) -> Non
         with pytest.raises(Tampered, match=f"entry {index} does not count"):
             Desk(log, config.owner_key, lived.custody._signer).read()
         store.close()
+
+
+def test_nothing_is_recorded_that_is_dated_ahead_of_the_clock(office: Office) -> None:
+    office.hire("ann", Role.APPROVER)
+    pen, size = office.desk.permit("ann", Action.APPROVE), office.count()
+    with pytest.raises(InvalidInput, match="ahead of this machine's clock"):
+        pen.write(MODEL, kinds.APPROVAL, {**APPROVAL, "at": (now() + timedelta(minutes=6)).isoformat()})
+    assert office.count() == size
+    pen.write(MODEL, kinds.APPROVAL, {**APPROVAL, "at": (now() + timedelta(minutes=4)).isoformat()})
+    assert office.count() == size + 1

@@ -296,3 +296,57 @@ def test_the_template_asks_for_evasion_as_the_data_and_the_tier_say(
     assert ('id = "A1"' in text) is asked
     assert told in text
     assert lint(bureau.write(text)).defects == ()
+
+
+def test_new_criteria_name_those_they_replace_and_what_they_change(bureau: Bureau) -> None:
+    first = bureau.seal()
+    assert "amends" in first.predicate  # the life sealed criteria of its own before
+    looser = bureau.write(
+        TEXT.replace("at_least = 0.70", "at_least = 0.65").replace("at_most = 0.25", "at_most = 0.20")
+    )
+    said = seal(bureau.life.desk, "dana", "loans", bureau.root, looser, bureau.life.custody.read_table, amending=True)
+    assert said.predicate["amends"] == first.digest
+    assert said.predicate["changes"] == [
+        "tightened: F1 at_most is 0.2, was 0.25",
+        "loosened: P1 at_least is 0.65, was 0.7",
+    ]
+
+
+def test_an_amendment_needs_something_to_amend_and_a_change(bureau: Bureau) -> None:
+    bureau.seal()
+    with pytest.raises(InvalidInput, match="changes nothing"):
+        seal(
+            bureau.life.desk, "dana", "loans", bureau.root, bureau.write(TEXT), bureau.life.custody.read_table,
+            amending=True,
+        )  # fmt: skip
+
+
+def test_amended_after_a_look_at_the_exam_is_post_hoc(bureau: Bureau) -> None:
+    bureau.seal()
+    opened(bureau)
+    looser = bureau.write(TEXT.replace("at_least = 0.70", "at_least = 0.65"))
+    read = bureau.life.custody.read_table
+    with pytest.raises(OutOfOrder, match="post-hoc"):
+        seal(bureau.life.desk, "dana", "loans", bureau.root, looser, read, amending=True)
+    said = seal(bureau.life.desk, "dana", "loans", bureau.root, looser, read, amending=True, post_hoc=True)
+    from custody.core.data_rules import judge_freshness
+
+    assert judge_freshness(bureau.life.record, said).status == "not_met"
+
+
+def test_a_decision_under_amended_criteria_says_so(lived: Any) -> None:
+    from custody.testing import criteria_document
+
+    life = lived("prepared")
+    document = criteria_document("loans")
+    document["criterion"][0]["at_least"] = 0.7
+    again = life.seal(document=document)
+    life.train(again)
+    life.validate(again)
+    for who in ("ari", "cora"):
+        life.approve(who)
+    decision = life.decide()
+    assert str(decision.verdict) == "GO"
+    assert decision.account["amended"] == ["loosened: P1 at_least is 0.7, was 0.75"]
+    (fresh,) = [ruling for ruling in decision.rulings if ruling.id == "process.not_post_hoc"]
+    assert "1 of them loosen: loosened: P1" in fresh.reason

@@ -18,7 +18,7 @@ from custody.errors import InvalidInput, NotPermitted, OutOfOrder, Tampered
 from custody.seal.digest import FileDigest, Manifest
 from custody.seal.envelope import Envelope, pae
 from custody.seal.keys import verify_p256
-from custody.stages.deployment import admission_of, admit, deploy
+from custody.stages.deployment import admission_of, admit, check_decision, deploy
 from custody.stages.incident import close_incident, open_incident
 from custody.testing import Life, digest
 
@@ -305,3 +305,63 @@ def test_deploying_leaves_evidence_and_the_copies_it_made(life: Life, tmp_path: 
     with pytest.raises(OutOfOrder):
         deploy(life.desk, Drawer(), "otto", "loans", "staging", folder=tmp_path / "staging")
     assert not (tmp_path / "staging").exists()
+
+
+def stolen(life: Life, name: str, since: int) -> None:
+    """Let the owner say that somebody's key was in other hands since an entry."""
+    actor = life.desk.actor(name)
+    said = {"name": name, "keyid": actor.keyid, "reason": "the laptop was stolen", "compromised_since": since}
+    life.say("olga", Action.REVOKE_KEY, Subject(f"actor:{name}", actor.keyid), kinds.KEY_REVOCATION, said)
+
+
+def first(life: Life, kind: str) -> int:
+    return life.record.of_kind(kind)[0].index
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "match"),
+    [
+        ("dana", kinds.SEAL, "process.keys"),
+        ("mel", kinds.TRAINING_START, "process.keys"),
+        ("petra", kinds.DATASET, "process.keys"),
+        ("sam", kinds.COUNTERSIGNATURE, "process.countersigned"),
+        ("ari", kinds.APPROVAL, "process.approvals"),
+        ("val", kinds.OPENING, "signed with a key that was compromised"),
+        ("val", kinds.DECISION, "signed with a key that was compromised"),
+    ],
+)
+def test_a_key_that_was_compromised_closes_the_door_today(life: Life, name: str, kind: str, match: str) -> None:
+    assert get(life).subject == life.model
+    stolen(life, name, first(life, kind))
+    with pytest.raises(NotPermitted, match=match):
+        get(life)
+    with pytest.raises(NotPermitted):
+        deploy(life.desk, Drawer(), "otto", "loans", "production")
+
+
+def test_a_key_that_was_compromised_later_changes_nothing(life: Life) -> None:
+    for name in ("dana", "mel", "ari", "val"):
+        stolen(life, name, life.record.size)
+    assert get(life).subject == life.model
+
+
+def test_the_decision_of_then_is_judged_by_the_keys_of_then(life: Life) -> None:
+    stolen(life, "ari", first(life, kinds.APPROVAL))
+    admission = life.record.of_kind(kinds.ADMISSION)[0]
+    check_decision(life.desk, life.record, admission)  # it did follow from what was known
+    with pytest.raises(NotPermitted):
+        get(life)
+
+
+def test_an_emergency_right_that_nobody_reviewed_closes_the_door(life: Life) -> None:
+    said = {
+        "name": "otto", "roles": ["security_manager"], "status": "granted", "emergency": True,
+        "expires": life.later(0.1), "reason": "an incident at night",
+    }  # fmt: skip
+    actor = life.desk.actor("otto")
+    taken = life.say("otto", Action.BREAK_GLASS, Subject("actor:otto", actor.keyid), kinds.GRANT, said)
+    with pytest.raises(NotPermitted, match=r"process\.access"):
+        get(life)
+    review = {"of": taken.digest, "verdict": "upheld", "findings": [], "reason": "it was needed"}
+    life.say("sam", Action.REVIEW_ACCESS, taken.subject, kinds.ACCESS_REVIEW, review)
+    assert get(life).subject == life.model
