@@ -16,7 +16,7 @@ from custody.core.access import GRANTS, WRITES, Action
 from custody.core.actor import Role
 from custody.core.statement import Statement
 from custody.core.subject import Subject
-from custody.desk import Desk, begin, now
+from custody.desk import Desk, begin
 from custody.errors import CustodyError, InvalidInput, NotPermitted, Tampered
 from custody.ledger.log import Log, Moved
 from custody.roster import read_actor
@@ -572,8 +572,9 @@ def test_no_signature_of_a_life_can_be_edited(lived: Any, tmp_path: Path) -> Non
 def test_nothing_is_recorded_that_is_dated_ahead_of_the_clock(office: Office) -> None:
     office.hire("ann", Role.APPROVER)
     pen, size = office.desk.permit("ann", Action.APPROVE), office.count()
+    clock = datetime.fromisoformat(office.desk.time())
     with pytest.raises(InvalidInput, match="ahead of this machine's clock"):
-        pen.write(MODEL, kinds.APPROVAL, {**APPROVAL, "at": (now() + timedelta(minutes=6)).isoformat()})
+        pen.write(MODEL, kinds.APPROVAL, {**APPROVAL, "at": (clock + timedelta(minutes=6)).isoformat()})
     assert office.count() == size
-    pen.write(MODEL, kinds.APPROVAL, {**APPROVAL, "at": (now() + timedelta(minutes=4)).isoformat()})
+    pen.write(MODEL, kinds.APPROVAL, {**APPROVAL, "at": (clock + timedelta(minutes=4)).isoformat()})
     assert office.count() == size + 1
