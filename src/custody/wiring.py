@@ -27,11 +27,13 @@ from custody.errors import InvalidInput, Unavailable
 from custody.gates import access_schema, access_text, policy_of
 from custody.ledger.trust import RootChain, Trust
 from custody.seal.keys import LogKey, PersonKey, Signer, raw_to_text
+from custody.seal.request import MAX_REQUEST_BYTES, read_request
 from custody.seal.ring import LogRing, log_key_files
 from custody.stages.access import delegate
 from custody.stages.people import check_name, enrol
 
 if TYPE_CHECKING:
+    from custody.adapters.key_files import KeyFiles
     from custody.adapters.memory import ForgivingMemory
     from custody.adapters.postgres import PostgresStore
     from custody.adapters.sqlite import SqliteStore
@@ -75,7 +77,7 @@ class Custody:
         if store.read_only:
             memory = self._forgiving = ForgivingMemory(config.state)
         log = Log(store, memory, config.origin, public, key, chain)
-        return Desk(log, config.owner_key, self._signer, rules=self._rules)
+        return Desk(log, config.owner_key, self.signer, rules=self._rules)
 
     @property
     def trust(self) -> Trust:
@@ -92,19 +94,37 @@ class Custody:
         path = self.config.root / RULES
         return check_rules(path) if path.is_symlink() or path.exists() else Rules(access_text(), access_schema())
 
-    def _signer(self, name: str) -> Signer:
+    def desk_under(self, log_key: LogKey) -> Desk:
+        """Return a desk whose next checkpoint is signed by `log_key`: for the entry that puts that key in force."""
+        from custody.adapters.memory import FileMemory
+        from custody.ledger.log import Log
+
+        config, chain = self.config, RootChain(self.trust)
+        public = b64decode(config.log_key, what="log_key in custody.toml")
+        store = open_store(config.ledger, config.ledger_url, config.origin)
+        log = Log(store, FileMemory(config.state), config.origin, public, log_key, chain)
+        return Desk(log, config.owner_key, self.signer, rules=self._rules)
+
+    def log_key(self, public: str) -> LogKey:
+        """Return the log's private key to a public one (base64); raises `NotPermitted` when it is not here."""
+        return LogRing(self.config.keys, self.config.passphrase, lambda: b64decode(public, what="log key")).key()
+
+    def signer(self, name: str) -> Signer:
         """Return what signs for somebody: where `custody.toml` says, else a file of their own, else of the project."""
         uri = self.config.signers.get(name)
         if uri is not None:
             from custody.adapters.signers import open_signer
 
             return open_signer(uri, self.config.root, {**os.environ, "CUSTODY_PASSPHRASE": self.config.passphrase})
-        return PersonKey.load(self.key_file(name), self.config.passphrase)
+        actor = self.desk.roster().actors.get(name)
+        return self.key_files.load(name, actor.keyid if actor else "")
 
-    def key_file(self, name: str) -> Path:
-        """Return where somebody's key file is, or would be."""
-        own = self.config.own_keys / f"{name}.pem" if self.config.own_keys else None
-        return own if own is not None and own.exists() else self.config.keys / f"{name}.pem"
+    @cached_property
+    def key_files(self) -> KeyFiles:
+        """Return where private keys lie as files."""
+        from custody.adapters.key_files import KeyFiles
+
+        return KeyFiles(self.config.keys, self.config.own_keys, self.config.passphrase)
 
     @cached_property
     def vault(self) -> ModelVault:
@@ -322,28 +342,53 @@ def create(
     return Custody(read_config(root / FILE, environment))
 
 
-def add_person(custody: Custody, by: str, name: str, roles: Sequence[str], public_key: Path | None = None) -> Any:
-    """Enrol a person: with the public key they bring, or with a new key made on this machine."""
+def add_person(
+    custody: Custody,
+    by: str,
+    name: str,
+    roles: Sequence[str],
+    public_key: Path | None = None,
+    sponsor: str = "",
+) -> Any:
+    """Enrol a person: with the public key they bring, or with a new key made on this machine.
+
+    With `sponsor`, a service account that acts for that person, who is on record.
+    """
+    account = "service" if sponsor else ""
     try:
         wanted = frozenset(Role(role) for role in roles)
     except ValueError:
         raise InvalidInput(f"unknown role in {', '.join(roles)}", hint=f"roles: {', '.join(Role)}") from None
     check_name(name)
-    if public_key is not None:
-        try:
-            pem = public_key.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{public_key} cannot be read: {error}") from None
-        return enrol(custody.desk, by, name, name, wanted, pem)
     known = custody.desk.roster().actors.get(name)
+    person = known.person if known is not None else sponsor or name
+    if public_key is not None:
+        return enrol(custody.desk, by, name, person, wanted, brought_key(custody, name, public_key), account=account)
     if known is not None:
-        return enrol(custody.desk, by, name, known.person, wanted, known.key)
-    path = custody.config.keys / f"{name}.pem"
-    key = PersonKey.load(path, custody.config.passphrase) if path.exists() else PersonKey.generate()
+        return enrol(custody.desk, by, name, person, wanted, known.key, account=account)
+    files = custody.key_files
+    path = files.path(name)
     if not path.exists():
         custody.desk.permit(by, Action.ENROL)
-        key.save(path, custody.config.passphrase)
-    return enrol(custody.desk, by, name, name, wanted, key.public)
+        key, _ = files.make(name)
+    elif (key := files.load(name)).keyid in custody.desk.roster().book.lost:
+        custody.desk.permit(by, Action.ENROL)
+        files.put_aside(name)
+        key, _ = files.make(name)
+    return enrol(custody.desk, by, name, person, wanted, key.public, account=account)
+
+
+def brought_key(custody: Custody, name: str, file: Path) -> str:
+    """Return the public key (PEM) in a file, or in a request with proof that its maker holds the private one."""
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_REQUEST_BYTES + 1)
+        text = raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}") from None
+    if text.lstrip().startswith("{"):
+        return read_request(raw, custody.config.origin, name)
+    return text
 
 
 def witness_book(folder: Path, create: str = "", passphrase: str = "") -> FileBook:

@@ -84,19 +84,28 @@ def use_case(app: App, use_case: str, tier: str, purpose: str, solo: bool, owner
     metavar="ROLE",
     help=f"May be repeated: {', '.join(ROLES)}.",
 )
-@click.option("--key", type=click.Path(path_type=Path), help="Their public key (PEM, P-256); else one is made here.")
+@click.option("--key", type=click.Path(path_type=Path), help="Their request or public key; else one is made here.")
+@click.option(
+    "--service-of", "sponsor", default="", metavar="PERSON", help="A program's account; PERSON answers for it."
+)
 @face
-def person(app: App, name: str, roles: tuple[str, ...], key: Path | None) -> None:
+def person(app: App, name: str, roles: tuple[str, ...], key: Path | None, sponsor: str) -> None:
     """Enrol NAME with one or more roles, or change the roles of someone enrolled."""
     from custody.wiring import add_person
 
     known = app.custody.desk.roster().actors.get(name)
-    said = add_person(app.custody, app.actor, name, roles, key)
+    said = add_person(app.custody, app.actor, name, roles, key, sponsor)
     was = sorted(str(role) for role in known.roles) if known else []
     now = ", ".join(sorted(roles))
     body = {"name": name, "roles": sorted(roles), "was": was, "keyid": said.predicate["keyid"], "entry": said.index}
     line = f"{name} was {', '.join(was)}, now {now}" if known else f"{name} is enrolled as {now}"
-    app.show(body, [f"{line} (entry {said.index})."])
+    lines = [f"{line} (entry {said.index})."]
+    if said.digest in app.custody.desk.roster().pending:
+        lines = [
+            f"{name} waits in entry {said.index} until other owners have signed it as well.",
+            f"next: custody gate countersign {said.index} --reason WHY",
+        ]
+    app.show(body, lines)
 
 
 @init.command()
@@ -108,5 +117,5 @@ def revoke(app: App, name: str) -> None:
 
     said = take_off(app.custody.desk, app.actor, name)
     body = {"name": name, "keyid": said.predicate["keyid"], "entry": said.index}
-    again = f"custody init person {name} --role ROLE enrols them again"
+    again = f"custody init person {name} --role ROLE enrols them again, with a new key"
     app.show(body, [f"{name} is revoked (entry {said.index}).", f"  {again}"])

@@ -30,6 +30,7 @@ VERBS = {
 NOUNS = {
     "access": ("custody.cli.access", "Grant, delegate, review and explain rights; break the glass."),
     "who-can": ("custody.cli.who_can", "Who may do this, by what right, until when, and did they."),
+    "keys": ("custody.cli.keys", "Look after keys and the trust root: list, make, replace, revoke, agree."),
     "ledger": ("custody.cli.ledger", "Look after the ledger: have outside eyes see it."),
     "witness": (
         "custody.cli.witness",

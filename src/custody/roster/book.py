@@ -44,6 +44,10 @@ class Book:
         """Return the name a key was ever enrolled for."""
         return self._keys.get(keyid)
 
+    def keys_of(self, name: str) -> list[str]:
+        """Return the ids of all keys a name ever had, oldest first."""
+        return [keyid for keyid, owner in self._keys.items() if owner == name]
+
     def check(self, actor: Actor, account: str) -> None:
         """Raise `Tampered` unless the name and the key are free, or were this person's all along."""
         other = self._keys.get(actor.keyid, actor.name)

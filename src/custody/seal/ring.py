@@ -27,9 +27,10 @@ class LogRing:
 
     def sign(self, message: bytes) -> bytes:
         """Return an Ed25519 signature by the key in force; raises `NotPermitted` when it is not here."""
-        return self._key().sign(message)
+        return self.key().sign(message)
 
-    def _key(self) -> LogKey:
+    def key(self) -> LogKey:
+        """Return the private key in force; raises `NotPermitted` when it is not here."""
         wanted = self._newest()
         if self._found is None or self._found.public != wanted:
             self._found = next(

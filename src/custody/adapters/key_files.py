@@ -1,0 +1,93 @@
+"""Private keys in files: NAME.pem, and beside it the key that is to replace it, until the ledger says it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from custody.errors import NotPermitted, Unavailable
+from custody.seal.keys import LogKey, PersonKey
+
+
+@dataclass(frozen=True)
+class KeyFiles:
+    """The key files of one project, and of the user's own folder where they keep one."""
+
+    folder: Path
+    own: Path | None
+    passphrase: str
+
+    def path(self, name: str) -> Path:
+        """Return where somebody's key file is, or would be."""
+        own = self.own / f"{name}.pem" if self.own else None
+        return own if own is not None and own.exists() else self.folder / f"{name}.pem"
+
+    def load(self, name: str, keyid: str = "") -> PersonKey:
+        """Return somebody's key; with `keyid`, the newer one if that is the key on record by now.
+
+        A new key lies beside the old one until the ledger has taken it, which may need other owners' signatures.
+        Whoever uses it first puts it in its place.
+        """
+        path = self.path(name)
+        fresh = self._next(path)
+        if keyid and fresh.exists():
+            newer = PersonKey.load(fresh, self.passphrase)
+            if newer.keyid == keyid:
+                self._settle(path, fresh)
+                return newer
+        return PersonKey.load(path, self.passphrase)
+
+    def make(self, name: str) -> tuple[PersonKey, Path]:
+        """Make a new key for somebody, beside the old one if there is one; returns where it lies."""
+        place = self.own / f"{name}.pem" if self.own else self.folder / f"{name}.pem"
+        if place.exists():
+            place = self._next(place)
+            if place.exists():
+                return PersonKey.load(place, self.passphrase), place
+        key = PersonKey.generate()
+        key.save(place, self.passphrase)
+        return key, place
+
+    def put_aside(self, name: str) -> None:
+        """Rename somebody's key file, whose key signs nothing any more, so that a new one can be made."""
+        path = self.path(name)
+        if path.exists():
+            self._rename(path, self._old(path))
+
+    def make_log_key(self) -> tuple[LogKey, Path]:
+        """Make a new key for the log; it signs once a trust root names it."""
+        key = LogKey.generate()
+        place = self.folder / "log" / f"{key.public.hex()[:16]}.pem"
+        key.save(place, self.passphrase)
+        return key, place
+
+    def is_encrypted(self, name: str) -> bool | None:
+        """Tell whether somebody's key file is encrypted; None where there is none to look at."""
+        path = self.path(name)
+        try:
+            return b"ENCRYPTED" in path.read_bytes()[:4096]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise NotPermitted(f"{path} cannot be read: {error.strerror}") from None
+
+    def _settle(self, path: Path, fresh: Path) -> None:
+        if path.exists():
+            self._rename(path, self._old(path))
+        self._rename(fresh, path)
+
+    def _next(self, path: Path) -> Path:
+        # A name cannot begin with a dot, so these are nobody's key files.
+        return path.with_name(f".{path.stem}.next.pem")
+
+    def _old(self, path: Path) -> Path:
+        number = 1
+        while (old := path.with_name(f".{path.stem}.old-{number}.pem")).exists():
+            number += 1
+        return old
+
+    def _rename(self, path: Path, to: Path) -> None:
+        try:
+            path.rename(to)
+        except OSError as error:
+            raise Unavailable(f"cannot rename {path}: {error.strerror}", hint="make that folder writable") from None
