@@ -538,7 +538,7 @@ def test_no_entry_of_a_life_can_be_edited(lived: Any, how: str, tmp_path: Path) 
         config = lived.custody.config
         key = LogKey.load(config.keys / "log.pem")
         memory = FileMemory(state)
-        return Desk(Log(SqliteStore(path), memory, config.origin, key.public), config.owner_key, lived.custody._signer)
+        return Desk(Log(SqliteStore(path), memory, config.origin, key.public), config.owner_key, lived.custody.signer)
 
     size = desk(plain).read().size
     assert size == lived.record.size
@@ -565,7 +565,7 @@ def test_no_signature_of_a_life_can_be_edited(lived: Any, tmp_path: Path) -> Non
         )
         log.append([*(one for _, one in rows[:index]), broken, *(one for _, one in rows[index + 1 :])])
         with pytest.raises(Tampered, match=f"entry {index} does not count"):
-            Desk(log, config.owner_key, lived.custody._signer).read()
+            Desk(log, config.owner_key, lived.custody.signer).read()
         store.close()
 
 

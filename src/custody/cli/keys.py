@@ -13,7 +13,6 @@ from custody.cli.app import App, face, writable
 from custody.cli.root import export_trust, root, rotate_log
 
 if TYPE_CHECKING:
-    from custody.adapters.key_files import KeyFiles
     from custody.core.evidence import Evidence
     from custody.wiring import Custody
 
@@ -97,7 +96,7 @@ def new(app: App, name: str, output: Path | None) -> None:
     custody = app.custody
     check_name(name)
     target = writable(output or Path(f"{name}.request.json"))
-    key, place = _with_passphrase(custody.key_files, app).make(name)
+    key, place = replace(custody.key_files, passphrase=_passphrase(app)).make(name)
     target.write_bytes(write_request(custody.config.origin, name, key.public, key))
     known = name in custody.desk.roster().actors
     todo = (
@@ -126,7 +125,7 @@ def rotate(app: App, name: str, key: Path | None) -> None:
     if key is not None:
         public = brought_key(custody, name, key)
     else:
-        made, _ = _with_passphrase(custody.key_files, app).make(name)
+        made, _ = replace(custody.key_files, passphrase=_passphrase(app)).make(name)
         public = made.public
     said = replace_key(custody.desk, app.actor, name, public)
     waits = said.digest in custody.desk.roster().pending
@@ -191,13 +190,15 @@ def _waiting(one: Any) -> dict[str, Any]:
     }
 
 
-def _with_passphrase(files: KeyFiles, app: App) -> KeyFiles:
-    """Ask for a passphrase on a terminal where none is set; an empty answer leaves the key unencrypted."""
-    if files.passphrase or app.json or not sys.stdin.isatty():
-        if not files.passphrase:
-            app.say("  the new key is not encrypted; set CUSTODY_PASSPHRASE to encrypt it")
-        return files
+def _passphrase(app: App) -> str:
+    """Return the passphrase of new keys, asked for on a terminal where none is set; an empty one encrypts nothing."""
+    known = app.custody.config.passphrase
+    if known:
+        return known
+    if app.json or not sys.stdin.isatty():
+        app.say("  the new key is not encrypted; set CUSTODY_PASSPHRASE to encrypt it")
+        return ""
     prompt = "Passphrase of the new key (empty: not encrypted)"
-    return replace(
-        files, passphrase=click.prompt(prompt, default="", hide_input=True, confirmation_prompt=True, err=True)
+    return str(
+        click.prompt(prompt, default="", show_default=False, hide_input=True, confirmation_prompt=True, err=True)
     )

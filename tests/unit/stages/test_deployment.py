@@ -60,7 +60,7 @@ def get(life: Life, environment: str = "production", desk: Desk | None = None) -
 def later(life: Life, days: float) -> Desk:
     """Return the same desk on another day."""
     custody = life.custody
-    return Desk(custody.desk.log, custody.config.owner_key, custody._signer, lambda: now() + timedelta(days=days))
+    return Desk(custody.desk.log, custody.config.owner_key, custody.signer, lambda: now() + timedelta(days=days))
 
 
 def test_a_model_whose_chain_holds_is_handed_out_as_bytes(life: Life) -> None:
