@@ -1,7 +1,8 @@
 """Check a Custody bundle without Custody: `python -m custody_verify bundle BUNDLE --trust TRUST.json`.
 
 Exit codes: 0 all is confirmed and the verdict is GO; 1 NO-GO, or with --require-today a GO that no longer holds;
-2 bad usage or unreadable; 3 unknown: no trust root, no decision, or inconclusive; 4 refused: it is not what it claims.
+2 bad usage or unreadable; 3 unknown: no trust root, too few witnesses, no decision, or inconclusive; 4 refused:
+it is not what it claims.
 """
 
 import argparse
@@ -10,13 +11,11 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from custody_verify.audit import Model, audit
-from custody_verify.ledger import MAX_BUNDLE, MAX_TRUST, History, read_bundle, read_file, read_trust
-from custody_verify.rules import read_time
-from custody_verify.strict import Refused, Unreadable
+from custody_verify.audit import Model, audit, freshness
+from custody_verify.ledger import MAX_LINE, MAX_TRUST, check_seen, read_bundle, read_lines, read_trust
+from custody_verify.strict import Refused, Unreadable, read_time
 
 EXITS = {"GO": 0, "NO-GO": 1, "UNREADABLE": 2, "UNKNOWN": 3, "INCONCLUSIVE": 3, "REFUSED": 4}
 
@@ -30,7 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = {"answer": type(error).__name__.upper(), "reasons": [str(error)]}
     fallen = asked.require_today and report["answer"] == "GO" and report["today"]
     report["exit"] = EXITS["NO-GO" if fallen else report["answer"]]
-    _print(report, as_json=asked.json)
+    if asked.json:
+        print(json.dumps(report, indent=2, sort_keys=True))
+    else:
+        for line in _lines(report):
+            text = "".join(c if c.isprintable() else "?" for c in line)
+            print(text.encode("ascii", "backslashreplace").decode())
     return int(report["exit"])
 
 
@@ -38,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     usage = "custody-verify [bundle] BUNDLE --trust TRUST.json [options]"
     parser = argparse.ArgumentParser(usage=usage, description="Check a Custody bundle without Custody.")
     parser.add_argument("words", nargs="+", metavar="[bundle] BUNDLE", help="the file to check")
-    parser.add_argument("--trust", type=Path, help="the trust root, obtained by another way than the bundle")
+    parser.add_argument("--trust", help="the trust root, obtained by another way than the bundle")
     parser.add_argument("--model", default="", help="first digits of a model's sha256 (default: the newest decided)")
     parser.add_argument("--seen", default="", metavar="SIZE:ROOT", help="a checkpoint you saw before")
     parser.add_argument("--at", default="", help="the moment to judge today's standing by (default: now)")
@@ -48,26 +52,39 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(asked: argparse.Namespace) -> dict[str, Any]:
-    at = _moment(asked.at)
-    fits = re.fullmatch(r"([0-9]{1,15}:[0-9a-f]{64})?", asked.seen)
-    if not fits or not re.fullmatch(r"([0-9a-f]{6,64})?", asked.model):
+    now = read_time(asked.at) if asked.at else datetime.now(UTC).replace(microsecond=0)
+    if now is None:
+        raise Unreadable("--at must be a moment with a time zone, such as 2026-07-01T12:00:00+00:00")
+    at, seen = now.isoformat(), re.fullmatch(r"(?:([0-9]{1,15}):([0-9a-f]{64}))?", asked.seen)
+    if not seen or not re.fullmatch(r"([0-9a-f]{6,64})?", asked.model):
         raise Unreadable("--seen must be SIZE:ROOT with 64 hex digits, --model 6 to 64 hex digits")
     words = asked.words[1:] if asked.words[0] == "bundle" and len(asked.words) > 1 else asked.words
     if len(words) != 1:
         raise Unreadable("give one bundle")
-    raw = read_file(Path(words[0]), MAX_BUNDLE)
+    lines = read_lines(words[0], MAX_LINE)
     if asked.trust is None:  # (1)
+        next(lines, b"")
         reason = "signers unknown: give the trust root that you got by another way, --trust TRUST.json"
         return {"answer": "UNKNOWN", "reasons": [reason]}
-    trust = read_trust(read_file(asked.trust, MAX_TRUST))
-    history, people = read_bundle(raw, trust)  # (2) to (5)
-    judged, models, notes = audit(history, people, at)  # (6) to (8)
-    size = len(history.entries)
+    trust = read_trust(b"".join(part for part, _ in zip(read_lines(asked.trust, MAX_TRUST), "123", strict=False)))
+    history, roster, witnesses = read_bundle(lines, trust)  # (2) to (4)
+    check_seen(history, int(seen[1] or 0), seen[2] or "")
+    judged, models, notes = audit(history, roster, at)  # (5) to (7)
+    size, root, known = len(history.entries), roster.roots[-1], max(int(seen[1] or 0), trust.seen[0])
+    state, fresh, witnessed = freshness(history, root, witnesses, known, at)
+    expired = f"the trust root ended at {root.expires}; ask for a newer one"
+    notes += [expired] if fresh.startswith("freshness unproven: the trust root ended") else []
     report = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "at": at, "notes": notes}
     shown = ("size", "model", "verdict", "outcome")
     report["decisions"] = [{name: getattr(one, name) for name in shown} for one in judged]
-    report |= {"freshness": _freshness(history, asked.seen), "models": [_model(model) for model in models]}
-    return _answer([model for model in models if model.judgement.model.startswith(asked.model)], asked.model) | report
+    pin = {"version": root.version, "digest": root.digest}
+    report |= {"trust_root": pin, "fresh": state, "freshness": fresh, "models": [_model(model) for model in models]}
+    answer = _answer([model for model in models if model.judgement.model.startswith(asked.model)], asked.model)
+    if not witnessed and not known and root.quorum:
+        told = f"the record gives {answer['answer']}, and nobody tells that it is whole: give --seen SIZE:ROOT"
+        reasons = [f"the trust root asks for {root.quorum} witnesses, and too few signed; {told}", *answer["reasons"]]
+        answer |= {"answer": "UNKNOWN", "reasons": reasons}
+    return answer | report
 
 
 def _answer(models: list[Model], wanted: str) -> dict[str, Any]:
@@ -86,32 +103,9 @@ def _model(model: Model) -> dict[str, Any]:
     return {**body, "rulings": [ruling._asdict() for ruling in model.judgement.rulings]}
 
 
-def _freshness(history: History, seen: str) -> str:
-    if not seen:
-        return "freshness unproven: give --seen SIZE:ROOT"
-    size, root = int(seen.partition(":")[0]), seen.partition(":")[2]
-    if size > len(history.entries):
-        raise Refused(f"the ledger was cut short: {size} entries were seen before, it has {len(history.entries)}")
-    if history.tree.root(size) != root:
-        raise Refused(f"the first {size} entries are not those seen before: history was rewritten")
-    return f"consistent with the {size} entries seen before"
-
-
-def _moment(text: str) -> str:
-    if not text:
-        return datetime.now(UTC).replace(microsecond=0).isoformat()
-    moment = read_time(text)
-    if moment is None:
-        raise Unreadable("--at must be a moment with a time zone, such as 2026-07-01T12:00:00+00:00")
-    return moment.isoformat()
-
-
-def _print(report: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(report, indent=2, sort_keys=True))
-        return
+def _lines(report: dict[str, Any]) -> list[str]:
     where = f" (decided in entry {report['decided_in']})  {report['model']}" if "model" in report else ""
-    lines = [report["answer"] + where]
+    lines = [report["answer"] + ", freshness unproven" * (report.get("fresh") == "unproven") + where]
     if report.get("today") or report["answer"] == "GO":
         lines.append("TODAY: NOT MET, " + report["today"][0] if report["today"] else "TODAY: nothing stands against it")
     lines += [f"  {reason}" for reason in report["reasons"]]
@@ -126,9 +120,7 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
             standing = model["standing"] or ["nothing stands against it today"] * (model["verdict"] == "GO")
             lines += [f"    at {report['at']}: {sentence}" for sentence in standing]
         lines += [f"  note: {note}" for note in report["notes"]]
-    for line in lines:
-        text = "".join(c if c.isprintable() else "?" for c in line)
-        print(text.encode("ascii", "backslashreplace").decode())
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,58 +1,47 @@
-"""Steps 1 to 5: from a file that claims something to a history in which every entry is somebody's word.
+"""Steps 1 to 4: from a file that claims something to a history under a signed checkpoint.
 
-(1) the trust root comes from outside, (2) the log signed a checkpoint, (3) every envelope is one signed
-statement, (4) the entries are exactly those the checkpoint covers, in order, (5) each signer was enrolled
-at that index and may say that kind of thing.
+(1) the trust root comes from outside, (2) every line is one signed statement, in the one form there is, (3) each
+signer was on record and could say that kind of thing at that index (`roster`), (4) the entries are exactly those
+of the checkpoint, in order, which the log's key and known witnesses signed.
 """
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from custody_verify import vocabulary as say
-from custody_verify.curves import Affine, read_public_key, verify_ed25519, verify_p256
-from custody_verify.strict import Refused, Unreadable, read_base64, read_json
+from custody_verify.curves import N, first_wrong, read_signature, verify_ed25519
+from custody_verify.roster import Entry, Roster
+from custody_verify.strict import MAX_INTEGER, Refused, Unreadable, read_base64, read_json, require, whole
+from custody_verify.vocabulary import KINDS, check_fields
 
-MAX_BUNDLE, MAX_PAYLOAD, MAX_TRUST = 1024**3, 16 * 1024**2, 64 * 1024
-ENVELOPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+MAX_HEAD, MAX_PAYLOAD, MAX_TRUST = 1024**2, 16 * 1024**2, 64 * 1024
+MAX_LINE = MAX_PAYLOAD * 3 // 2
 PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
-_HEX = re.compile(r"[0-9a-f]{64}")
+HEX = re.compile(r"[0-9a-f]{64}")
+_TEXT, _BASE64 = rb'("[^"\\]*(?:\\.[^"\\]*)*")', rb'"([A-Za-z0-9+/]+={0,2})"'
+_HEAD = re.compile(
+    rb'\{"format":"custody-bundle/1","origin":' + _TEXT + rb',"checkpoint":' + _TEXT + rb',"entries":\[\n'
+)
+_LINE = re.compile(  # a DSSE envelope in a sigstore bundle v0.3 that names its key twice, alike
+    rb'\{"dsseEnvelope":\{"payload":' + _BASE64 + rb',"payloadType":"application/vnd\.in-toto\+json",'
+    rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":' + _BASE64 + rb"\}\]\},"
+    rb'"mediaType":"application/vnd\.dev\.sigstore\.bundle\.v0\.3\+json",'
+    rb'"verificationMaterial":\{"publicKey":\{"hint":"\2"\}\}\}(,?)\n'
+)
+_NOTE = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)")
+Void = tuple[int, frozenset[int]]
 
 
 class Trust(NamedTuple):
-    """What a reader must know by another way than the bundle."""
+    """What a reader must know by another way than the bundle; `root` and `seen` guard against older histories."""
 
     origin: str
     log_key: bytes
     owner_key: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One statement on the ledger, signed by someone who could say so. `about` is the subject's sha256."""
-
-    index: int
-    digest: str
-    name: str
-    about: str
-    kind: str
-    said: dict[str, Any]
-    actor: str = ""
-    person: str = ""
-    roles: frozenset[str] = frozenset()
-
-
-class Person(NamedTuple):
-    """A name with its key and roles, as enrolled by the owner."""
-
-    name: str
-    person: str
-    roles: frozenset[str]
-    key: Affine
-    keyid: str
+    root: tuple[int, str]
+    seen: tuple[int, str]
 
 
 class Tree:
@@ -65,7 +54,7 @@ class Tree:
             self.levels.append([_node(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
 
     def root(self, size: int) -> str:
-        """Return the root, in hex, of the first `size` leaves."""
+        """Return the root, in hex, of the first `size` leaves; "" where there are not so many."""
         if not 0 < size <= len(self.levels[0]):
             return hashlib.sha256(b"").hexdigest() if size == 0 else ""
         found = b""
@@ -80,212 +69,205 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-@dataclass(frozen=True)
 class History:
-    """All entries in order, and the tree over them."""
+    """All entries in order, the tree over them, and what was void by each revocation's index."""
 
-    entries: list[Entry]
-    tree: Tree
-    _subjects: dict[str, list[Entry]] = field(default_factory=dict)
-    _kinds: dict[str, list[Entry]] = field(default_factory=dict)
-    _digests: dict[str, Entry] = field(default_factory=dict)
+    def __init__(self, entries: list[Entry], tree: Tree, origin: str = "", void: Iterable[Void] = ()) -> None:
+        self.entries, self.tree, self.origin, self.void = entries, tree, origin, list(void)
+        self.subjects: dict[tuple[str, str], list[Entry]] = {}
+        self.kinds: dict[str, list[Entry]] = {}
+        self.digests: dict[str, Entry] = {}
+        for entry in entries:
+            self.subjects.setdefault((entry.about, entry.kind), []).append(entry)
+            self.kinds.setdefault(entry.kind, []).append(entry)
+            self.digests.setdefault(entry.digest, entry)
 
-    def __post_init__(self) -> None:
-        for entry in self.entries:
-            self._subjects.setdefault(entry.about, []).append(entry)
-            self._kinds.setdefault(entry.kind, []).append(entry)
-            self._digests.setdefault(entry.digest, entry)
+    def cosigners(self, anchor: Entry, witnesses: dict[str, bytes]) -> dict[str, int]:
+        """Return which of the witnesses cosigned an anchor that is of this ledger, and when."""
+        size, root = anchor.said["size"], anchor.said["root"]
+        try:
+            note = Note(anchor.said["note"], self.origin)
+            fits = 0 < size <= anchor.index and (size, self.tree.root(size)) == (note.size, root) and root == note.root
+            for token in anchor.said["tokens"]:
+                require(isinstance(token, dict) and isinstance(token.get("tsa"), str), "a token names no authority")
+                read_base64(token.get("token"), "a token")
+            return note.cosigners(witnesses) if fits else {}
+        except Refused:
+            return {}
 
 
-@dataclass(frozen=True)
 class Past:
     """The history as it stood when it had `size` entries."""
 
-    history: History
-    size: int
+    def __init__(self, history: History, size: int) -> None:
+        self.history, self.size = history, size
+        self.void = next((void for told, void in reversed(history.void) if told < size), frozenset())
 
     def about(self, sha256: str, kind: str) -> list[Entry]:
         """Return the statements of a kind about a subject, in order."""
-        return [e for e in self.history._subjects.get(sha256, []) if e.index < self.size and e.kind == kind]
+        return [e for e in self.history.subjects.get((sha256, kind), []) if e.index < self.size]
 
     def of_kind(self, kind: str) -> list[Entry]:
         """Return the statements of a kind, in order."""
-        return [e for e in self.history._kinds.get(kind, []) if e.index < self.size]
+        return [e for e in self.history.kinds.get(kind, []) if e.index < self.size]
 
     def find(self, digest: object, kind: str) -> Entry | None:
         """Return the statement with that payload digest, if it is of that kind."""
-        entry = self.history._digests.get(digest) if isinstance(digest, str) else None
+        entry = self.history.digests.get(digest) if isinstance(digest, str) else None
         return entry if entry and entry.index < self.size and entry.kind == kind else None
 
 
-def read_file(path: Path, limit: int) -> bytes:
-    """Read a whole file of bounded size; raises `Unreadable`."""
+def read_lines(path: str, limit: int) -> Iterator[bytes]:
+    """Read a file line by line, no line longer than `limit` and a little; raises `Unreadable`."""
     try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)  # one more, so that the reader notices that it is too large
+        with open(path, "rb") as file:  # noqa: PTH123 pathlib would cost a tenth of the time that a bundle takes
+            while line := file.readline(limit + 1):
+                yield line
     except (OSError, ValueError) as error:
         raise Unreadable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def read_trust(raw: bytes) -> Trust:
-    """(1) Read the trust root."""
+    """(1) Read the trust root: the log's and the owner's first keys; in its second form also what was seen last."""
+    first: Any = {"root": {"version": 1, "digest": ""}, "seen": {"size": 0, "root": ""}}
     try:
-        body = read_json(raw, "the trust root", MAX_TRUST)
-        trust = Trust(body["origin"], read_base64(body["log_key"], "log_key"), body["owner_key"])
+        body = read_json(raw.removesuffix(b"\n"), "the trust root", MAX_TRUST)
+        newer = body["format"] == "custody-trust/2"
+        root, seen = (body if newer else first)["root"], (body if newer else first)["seen"]
+        pins = (root["version"], root["digest"]), (seen["size"], seen["root"])
+        trust = Trust(body["origin"], read_base64(body["log_key"], "log_key"), body["owner_key"], *pins)
     except (Refused, TypeError, KeyError) as error:
         raise Unreadable(f"the trust root cannot be read: {error}") from None
-    fits = len(body) == 4 and body.get("format") == "custody-trust/1" and len(trust.log_key) == 32
-    if not fits or not isinstance(trust.origin, str) or not _HEX.fullmatch(str(trust.owner_key)):
-        raise Unreadable("the trust root is not of the format 'custody-trust/1': origin, log_key and owner_key")
+    fits = body["format"] in ("custody-trust/1", "custody-trust/2") and len(body) == 4 + 2 * newer
+    fits = fits and len(root) == len(seen) == 2 and len(trust.log_key) == 32
+    for (number, text), least in zip(pins, (1, 0), strict=True):
+        fits = fits and whole(number) is not None and number >= least
+        fits = fits and (text == "" if number == least else bool(HEX.fullmatch(str(text))))
+    if not fits or not isinstance(trust.origin, str) or not HEX.fullmatch(str(trust.owner_key)):
+        raise Unreadable("the trust root is not of the format 'custody-trust/1' or 'custody-trust/2'")
     return trust
 
 
-def read_bundle(raw: bytes, trust: Trust) -> tuple[History, list[Person]]:
-    """Steps 2 to 5: return the history and who is enrolled at its end; raises `Refused` or `Unreadable`."""
-    body = read_json(raw, "the bundle", MAX_BUNDLE)
-    if not isinstance(body, dict) or body.get("format") != "custody-bundle/1":
+def read_bundle(lines: Iterator[bytes], trust: Trust) -> tuple[History, Roster, dict[str, int]]:
+    """Steps 2 to 4: return the history, who is on record at its end, and when each witness signed its checkpoint.
+
+    The bundle must be, byte for byte, the one form in which Custody writes what it holds: a line for the head, a
+    line for each envelope, a line that ends it. Raises `Refused` or `Unreadable`.
+    """
+    head = next(lines, b"")
+    if not head.startswith(b'{"format":"custody-bundle/1"'):
         raise Unreadable("this is not a bundle of the format 'custody-bundle/1'")
-    if set(body) != {"format", "origin", "checkpoint", "entries"} or not isinstance(body["entries"], list):
-        raise Refused("the bundle has other fields than format, origin, checkpoint and entries")
-    if body["origin"] != trust.origin:
-        raise Refused(f"the bundle is of another log, {str(body['origin'])[:80]!r}, not of {trust.origin!r}")
-    size, root = open_note(body["checkpoint"], trust)
-    if len(body["entries"]) != size:
-        raise Refused(f"the checkpoint covers {size} entries; the bundle has {len(body['entries'])}")
-    envelopes = []
-    for index, item in enumerate(body["entries"]):
+    parts = _HEAD.fullmatch(head) if len(head) < MAX_HEAD else None
+    require(parts, "the bundle's first line is not the one form of a head: format, origin, checkpoint, entries")
+    origin, text = [read_json(raw, "the bundle's head", MAX_HEAD) for raw in parts.groups()] if parts else ("", "")
+    require(origin == trust.origin, f"the bundle is of another log, {origin[:80]!r}, not of {trust.origin!r}")
+    note, more = Note(text, origin), True
+    items: list[tuple[Entry, bytes, tuple[int, int], bytes]] = []
+    while more:
+        line = next(lines, b"")
         try:
-            envelopes.append(_open_envelope(index, item))
+            items.append(_open_line(len(items), line))
         except (Refused, Unreadable) as error:
-            raise Refused(f"entry {index} cannot be read: {error}") from None
-    tree = Tree([envelope.leaf for envelope in envelopes])
-    if tree.root(size) != root:  # (4)
-        raise Refused("the entries do not give the checkpoint's root: one was altered, replaced or moved")
-    entries, people = _replay(envelopes, trust.owner_key)
-    return History(entries, tree), people
+            raise Refused(f"entry {len(items)} cannot be read: {error}") from None
+        more = line.endswith(b",\n")
+    require([next(lines, b""), next(lines, b"")] == [b"]}\n", b""], "the bundle does not end where its entries do")
+    count = f"the checkpoint covers {note.size} entries; the bundle has {len(items)}"
+    require(len(items) == note.size, count)
+    tree, roster = Tree([leaf for _, leaf, _, _ in items]), Roster(trust.origin, trust.owner_key, trust.log_key)
+    same = tree.root(note.size) == note.root  # (4)
+    require(same, "the entries do not give the checkpoint's root: one was altered, replaced or moved")
+    entries, signed = [], []
+    for entry, _, numbers, payload in items:  # (3)
+        try:
+            admitted, key = roster.admit(entry)
+        except Refused as error:
+            raise Refused(f"entry {entry.index} does not count: {error}") from None
+        entries.append(admitted)
+        signed.append((key, numbers, b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)))
+    wrong = first_wrong(signed)
+    require(wrong is None, f"entry {wrong} does not count: the signature does not fit the statement")
+    newest, (version, digest) = roster.roots[-1], trust.root
+    witnesses = note.signers(newest.log_key, newest.witnesses)
+    known = newest.version >= version and roster.roots[version - 1].digest == digest
+    require(known, f"the history does not pass through version {version} of the trust root, which you know")
+    history = History(entries, tree, trust.origin, roster.void)
+    check_seen(history, *trust.seen)
+    return history, roster, witnesses
 
 
-def open_note(note: object, trust: Trust) -> tuple[int, str]:
-    """(2) Return size and root of a checkpoint, a signed note (c2sp.org/tlog-checkpoint), that the log signed."""
-    if not isinstance(note, str):
-        raise Refused("the checkpoint is not text")
-    found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)", note)
+def check_seen(history: History, size: int, root: str) -> None:
+    """Refuse a history that is not a continuation of the one seen before."""
+    count = len(history.entries)
+    require(size <= count, f"the ledger was cut short: {size} entries were seen before, it has {count}")
+    same = not size or history.tree.root(size) == root
+    require(same, f"the first {size} entries are not those seen before: history was rewritten")
+
+
+class Note:
+    """A checkpoint as a signed note (c2sp.org/tlog-checkpoint), whose signatures are still to be checked."""
+
+    def __init__(self, text: str, origin: str) -> None:
+        found = _NOTE.fullmatch(text)
+        if not found:
+            raise Refused("the checkpoint does not have the form of a signed note")
+        require(found[1] == origin, f"the checkpoint is of another log, {found[1][:80]!r}, not of {origin!r}")
+        root = read_base64(found[3], "the root hash")
+        require(len(root) == 32, "the root hash does not have 32 bytes")
+        self.origin, self.size, self.root = origin, int(found[2]), root.hex()
+        self.body, self.lines = text[: text.index("\n\n") + 1].encode(), found[4][:-1].split("\n")
+
+    def signers(self, log_key: bytes, witnesses: dict[str, bytes]) -> dict[str, int]:
+        """(4) Return when each witness signed; the log must have signed first, and nobody else, each once, by name."""
+        _, name, stamp = self.lines[0].split(" ")
+        raw = read_base64(stamp, "the checkpoint's signature")
+        ours = name == self.origin and raw[:4] == _key_hash(name, 1, log_key)
+        require(ours, "the checkpoint is not signed by the log's key")
+        require(verify_ed25519(log_key, raw[4:], self.body), "the checkpoint's signature is not by the log's key")
+        found = self.cosigners(witnesses)
+        alone = [line.split(" ")[1] for line in self.lines[1:]] == sorted(found)
+        require(alone, "the checkpoint has a signature by no witness of the trust root, or not in their order")
+        return found
+
+    def cosigners(self, witnesses: dict[str, bytes]) -> dict[str, int]:
+        """Return the times, in seconds since 1970, at which these witnesses signed (c2sp.org/tlog-cosignature)."""
+        found = {}
+        for line in self.lines:
+            _, name, stamp = line.split(" ")
+            raw, key = read_base64(stamp, "a cosignature"), witnesses.get(name, b"")
+            time = int.from_bytes(raw[4:12], "big")
+            message = b"cosignature/v1\ntime %d\n%s" % (time, self.body)
+            fits = key and raw[:4] == _key_hash(name, 4, key) and time <= MAX_INTEGER
+            if fits and verify_ed25519(key, raw[12:], message):
+                found[name] = time
+        return found
+
+
+def _key_hash(name: str, algorithm: int, key: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + bytes([10, algorithm]) + key).digest()[:4]
+
+
+def _open_line(index: int, line: bytes) -> tuple[Entry, bytes, tuple[int, int], bytes]:
+    """(2) Read one envelope and the in-toto statement in it; return entry, leaf, signature (r, s) and payload."""
+    found = _LINE.fullmatch(line)
     if not found:
-        raise Refused("the checkpoint does not have the form of a signed note")
-    origin, size, root, signatures = found.groups()
-    if origin != trust.origin:
-        raise Refused(f"the checkpoint is of another log, {origin[:80]!r}, not of {trust.origin!r}")
-    digest = read_base64(root, "the root hash")
-    if len(digest) != 32:
-        raise Refused("the root hash does not have 32 bytes")
-    body = note[: note.index("\n\n") + 1].encode()
-    name = hashlib.sha256(origin.encode() + b"\n\x01" + trust.log_key).digest()[:4]
-    for line in signatures[:-1].split("\n"):
-        _, signer, text = line.split(" ")
-        stamp = read_base64(text, "the checkpoint's signature")
-        if signer == origin and stamp[:4] == name:
-            if not verify_ed25519(trust.log_key, stamp[4:], body):
-                raise Refused("the checkpoint's signature is not by the log's key")
-            return int(size), digest.hex()
-    raise Refused("the checkpoint is not signed by the log's key")
-
-
-@dataclass(frozen=True)
-class _Envelope:
-    payload: bytes
-    keyid: str
-    signature: bytes
-    entry: Entry
-
-    @property
-    def leaf(self) -> bytes:
-        """The leaf binds kind, identity and key; not the signature, which its maker could vary."""
-        record = f"custody-entry/v1\n{self.entry.kind}\n{self.entry.digest}\n{self.keyid}\n"
-        return hashlib.sha256(b"\x00" + record.encode()).digest()
-
-
-def _open_envelope(index: int, item: Any) -> _Envelope:
-    """(3) Read one DSSE envelope in a sigstore bundle v0.3 and the in-toto statement in it: these fields, no others."""
-    try:
-        dsse = item["dsseEnvelope"]
-        coded, sig, keyid = dsse["payload"], dsse["signatures"][0]["sig"], dsse["signatures"][0]["keyid"]
-    except (TypeError, KeyError, IndexError):
-        raise Refused("the envelope has the wrong shape") from None
-    signed = {"payload": coded, "payloadType": PAYLOAD, "signatures": [{"sig": sig, "keyid": keyid}]}
-    material = {"publicKey": {"hint": keyid}}
-    if item != {"mediaType": ENVELOPE, "verificationMaterial": material, "dsseEnvelope": signed}:
-        raise Refused("the envelope has the wrong shape, or names two keys")
-    payload = read_base64(coded, "the payload")
+        raise Refused("the line is not the one form of an envelope that names one key")
+    coded, keyid, sig = (found[i].decode() for i in (1, 2, 3))
+    payload, numbers = read_base64(coded, "the payload"), read_signature(read_base64(sig, "the signature"))
+    if numbers is None or numbers[1] > N // 2:  # (r, s) and (r, n - s) are both valid: only the lower s is the form
+        raise Refused("the signature is not in its one form")
     body = read_json(payload, "the statement", MAX_PAYLOAD)
     try:
-        subject, kind, said = body["subject"][0], body["predicateType"], body["predicate"]
+        subject, uri, said = body["subject"][0], body["predicateType"], body["predicate"]
         name, about = subject["name"], subject["digest"]["sha256"]
     except (TypeError, KeyError, IndexError):
         raise Refused("the statement has the wrong shape") from None
-    stated = {"_type": STATEMENT, "subject": [{"name": name, "digest": {"sha256": about}}], "predicateType": kind}
-    if body != {**stated, "predicate": said} or not isinstance(said, dict):
-        raise Refused("the statement is not of in-toto v1 with one subject and a predicate")
-    if not all(isinstance(text, str) for text in (keyid, name, about, kind)) or not _HEX.fullmatch(about):
-        raise Refused("the statement's key, kind or subject is not named")
-    say.check_fields(kind, said)
-    entry = Entry(index, hashlib.sha256(payload).hexdigest(), name, about, kind, said)
-    return _Envelope(payload, keyid, read_base64(sig, "the signature"), entry)
-
-
-def _replay(envelopes: list[_Envelope], owner_key: str) -> tuple[list[Entry], list[Person]]:
-    """(5) Replay who was enrolled from entry 0 on, and hold each entry against it."""
-    people: dict[str, Person] = {}
-    seen: dict[str, int] = {}
-    entries: list[Entry] = []
-    for envelope in envelopes:
-        try:
-            entries.append(_accept(envelope, owner_key, people, seen))
-        except Refused as error:
-            raise Refused(f"entry {envelope.entry.index} does not count: {error}") from None
-    return entries, list(people.values())
-
-
-def _accept(envelope: _Envelope, owner_key: str, people: dict[str, Person], seen: dict[str, int]) -> Entry:
-    """Return the entry if its signer could say so at this index."""
-    entry, payload = envelope.entry, envelope.payload
-    signer = next((person for person in people.values() if person.keyid == envelope.keyid), None)
-    if entry.index == 0:
-        if entry.kind != say.ENROLMENT:
-            raise Refused("the ledger does not begin with its owner's enrolment")
-        signer = _person(entry.said)
-        if signer.keyid != owner_key or envelope.keyid != owner_key:
-            raise Refused("the ledger's owner is not the one in the trust root")
-    if signer is None:
-        raise Refused(f"it is signed by a key that is not enrolled ({envelope.keyid[:12]})")
-    pae = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
-    if not verify_p256(signer.key, envelope.signature, pae):
-        raise Refused("the signature does not fit the statement")
-    if entry.index and not say.may_say(signer.roles, entry.kind):
-        raise Refused(f"{signer.name} may not say {say.short(entry.kind)}")
-    first = seen.setdefault(entry.digest, entry.index)
-    if first < entry.index:  # else whoever holds the log's key could use somebody's old word again
-        raise Refused(f"it repeats the statement of entry {first} word for word: a replay")
-    if entry.kind == say.ENROLMENT:
-        person = _person(entry.said)
-        for other in people.values():
-            if other.name != person.name and other.keyid == person.keyid:
-                raise Refused(f"{person.name} has the same key as {other.name}")
-        people.pop(person.name, None)
-        if entry.said["status"] == "active":
-            people[person.name] = person
-    return replace(entry, actor=signer.name, person=signer.person, roles=signer.roles)
-
-
-def _person(said: dict[str, Any]) -> Person:
-    roles = said["roles"]
-    if not all(isinstance(role, str) and role in say.ROLES for role in roles):
-        raise Refused("the enrolment names an unknown role")
-    try:
-        point, keyid = read_public_key(said["key"])
-    except ValueError as error:
-        raise Refused(f"{said['name']}: {error}") from None
-    if keyid != said["keyid"]:
-        raise Refused(f"the key id of {said['name']} does not fit the key")
-    if said["status"] not in ("active", "revoked"):
-        raise Refused(f"the status of {said['name']} is neither active nor revoked")
-    return Person(said["name"], said["person"], frozenset(roles), point, keyid)
+    stated = {"_type": STATEMENT, "subject": [{"name": name, "digest": {"sha256": about}}], "predicateType": uri}
+    fits = body == {**stated, "predicate": said} and isinstance(said, dict)
+    require(fits, "the statement is not of in-toto v1 with one subject and a predicate")
+    named = all(isinstance(text, str) for text in (name, about, uri)) and HEX.fullmatch(about)
+    require(named, "the statement's kind or subject is not named")
+    require(uri in KINDS, f"{uri[:80]!r} is not a known kind of statement")
+    check_fields(KINDS[uri], said)
+    digest = hashlib.sha256(payload).hexdigest()
+    leaf = hashlib.sha256(f"\0custody-entry/v1\n{uri}\n{digest}\n{keyid}\n".encode()).digest()
+    return Entry(index, digest, name, about, KINDS[uri], said, keyid), leaf, numbers, payload

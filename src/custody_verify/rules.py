@@ -1,27 +1,26 @@
-"""Step 6, second half: the rules of the process, and the verdict. Rules in words: docs/reference/gate.md.
+"""Step 5, second half: the rules of the process, and the verdict. Rules in words: docs/reference/gate.md.
 
-Each rule is a function of the past alone and gives a status, the entries it rests on, and the reason. The
-order of rulings and of entries is part of the outcome that the product signs, so it is kept here too.
+Each rule reads the past alone and gives, in order, what would stand against the model: (whether it does, status,
+entries, reason). The first that does speaks; a rule ends with what it says when nothing does. The order of rulings
+and of entries is part of the outcome that the product signs, so it is kept here too.
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 
-from custody_verify import vocabulary as say
 from custody_verify.criteria import INCONCLUSIVE, MET, NOT_MET, UNKNOWN, WAIVED, Criterion, Ruling, judge, read_criteria
-from custody_verify.ledger import Entry, Past
-from custody_verify.strict import canonical, whole
+from custody_verify.ledger import Past
+from custody_verify.roster import Entry
+from custody_verify.strict import canonical, expired, moment, read_base64, read_time, whole
 
 Inputs = list[tuple[str, str]]
-Found = tuple[str, tuple[int, ...], str]
+Words = Iterator[tuple[object, str, Iterable[int], str]]
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What the record gives for one model at one moment."""
 
     model: str
@@ -29,9 +28,10 @@ class Judgement:
     size: int
     root: str
     at: str
-    assurance: str
-    expires: str
     rulings: list[Ruling]
+    assurance: str = "separated"
+    expires: str = ""
+    tried: int = 0
 
     @property
     def verdict(self) -> str:
@@ -57,43 +57,54 @@ class Chain(NamedTuple):
     inputs: Inputs
 
 
-class Case(NamedTuple):
+class Unchained(Exception):
+    """The model cannot be followed back to one seal."""
+
+
+class Case:
     """One model, how it came to be, and what the rules read of it.
 
-    Makers are the trainers and the author of the criteria; `results` are those about the model before it
-    ran; `openings` are those of the held-out set, under whatever name; `risks` holds the newest word on each.
+    Makers are the trainers and the author of the criteria; `results` are those about the model before it ran;
+    `openings` are those of the held-out set, under whatever name; `risks` holds the newest word on each. A script
+    that is deterministic may have made the same bytes in several runs, all under one seal: `chains`.
     """
 
-    past: Past
-    model: str
-    use_case: str
-    at: str
-    chains: list[Chain]
-    """A script that is deterministic may have made the same bytes in several runs, all under one seal."""
-    seal: Entry
-    policy: dict[str, Any]
-    inputs: Inputs
-    trainers: set[str]
-    makers: set[str]
-    results: list[Entry]
-    openings: list[Entry]
-    risks: dict[str, Entry]
+    def __init__(self, past: Past, model: str, use_case: str, at: str) -> None:
+        self.past, self.model, self.use_case, self.at = past, model, use_case, at
+        self.chains, self.seal = _chains(past, model, use_case)
+        self.policy: dict[str, Any] = self.seal.said["policy"]
+        self.topic = topic(use_case)
+        self.inputs = sorted({pair for chain in self.chains for pair in chain.inputs})
+        self.trainers = {entry.person for chain in self.chains for entry in (chain.start, chain.finish)}
+        self.makers = self.trainers | {self.seal.person}
+        self.results = [e for e in past.about(model, "check-result") if e.said["stage"] != "runtime"]
+        self.exam = contents(past, str(self.seal.said["held_out"].get("sha256")))
+        opened = past.of_kind("held-out-opening")
+        self.openings = [e for e in opened if self.exam & contents(past, e.said["held_out"])]
+        self.attempts = [e for e in past.of_kind("training-start") if e.said["seal"] == self.seal.digest]
+        self.risks = {e.said["risk"]: e for e in past.about(self.topic, "risk")}
+
+    def before_seal(self, kind: str) -> list[Entry]:
+        """Return what was said about the use case before the criteria were sealed."""
+        return [e for e in self.past.about(self.topic, kind) if e.index < self.seal.index]
 
 
 def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     """Judge a model from the record as it stood."""
-    case, root = _case(past, model, use_case, at), past.history.tree.root(past.size)
-    if isinstance(case, Ruling):
-        return Judgement(model, "", past.size, root, at, "separated", "", [case])
-    seal = case.seal
+    root = past.history.tree.root(past.size)
+    try:
+        case = Case(past, model, use_case, at)
+    except Unchained as error:
+        return Judgement(model, "", past.size, root, at, [error.args[0]])
+    seal, tried = case.seal, len({entry.said["model"] for entry in case.openings})
     try:
         criteria = read_criteria(seal.said["criteria"])
     except ValueError as error:
         broken = Ruling("process.criteria", UNKNOWN, (seal.index,), f"the sealed criteria cannot be read: {error}")
-        return Judgement(model, seal.digest, past.size, root, at, "separated", "", [broken])
+        return Judgement(model, seal.digest, past.size, root, at, [broken])
     rulings = []
     for rule in _RULES:  # of several runs, the first for which it is not met speaks
-        found = [Ruling(f"process{rule.__name__.replace('_', '.', 1)}", *rule(case, chain)) for chain in case.chains]
+        found = [_rule(rule.__name__[1:], rule(case, chain)) for chain in case.chains]
         rulings.append(next((ruling for ruling in found if ruling.status != MET), found[0]))
     waivers = _waivers(case, criteria)
     most = whole(case.policy.get("max_waivers")) or 0
@@ -101,124 +112,179 @@ def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
         reason = f"{len(waivers)} waivers; the policy allows {most}"
         rulings.append(Ruling("process.waivers", NOT_MET, _sorted(waivers.values()), reason))
         waivers = {}
-    for criterion in criteria:
-        subjects = [model] if criterion.on == "model" else [sha256 for _, sha256 in case.inputs]
-        ruling = judge(criterion, past, subjects, seal, case.chains[0].finish.index, case.makers)
-        waiver = waivers.get(criterion.id)
+    waivers = {name: entry for name, entry in waivers.items() if entry.index not in past.void}
+    for asked in criteria:
+        subjects = [model] if asked.on == "model" else [sha256 for _, sha256 in case.inputs]
+        ruling = judge(asked, past, subjects, seal, case.chains[0].finish.index, case.makers, tried)
+        waiver = waivers.get(asked.id)
         if waiver and ruling.status in (NOT_MET, INCONCLUSIVE):
             entries = tuple(sorted({*ruling.entries, waiver.index}))
             reason = f"waived until {waiver.said['expires']} by {waiver.person}: {ruling.reason}"
             ruling = Ruling(ruling.id, WAIVED, entries, reason)
         rulings.append(ruling)
-    rulings.append(Ruling("process.approvals", *_approvals(case)))
-    assurance, expires = "solo" if case.policy.get("solo") else "separated", _expires(case, waivers.values())
-    return Judgement(model, seal.digest, past.size, root, at, assurance, expires, rulings)
+    rulings.append(_rule("approvals", _approvals(case)))
+    assurance = "solo" if case.policy.get("solo") else "separated"
+    ends = _expires(case, waivers.values())
+    return Judgement(model, seal.digest, past.size, root, at, rulings, assurance, ends, tried)
 
 
-def _case(past: Past, model: str, use_case: str, at: str) -> Case | Ruling:
+def _rule(name: str, words: Words) -> Ruling:
+    status, entries, reason = next((status, entries, reason) for applies, status, entries, reason in words if applies)
+    return Ruling(f"process.{name}", status, tuple(entries), reason)
+
+
+def _chains(past: Past, model: str, use_case: str) -> tuple[list[Chain], Entry]:
     """Follow the model to the runs that ended in it, their starts, and the one seal that these name."""
     chains: list[Chain] = []
     seals: dict[str, Entry] = {}
-    for finish in past.about(model, say.FINISH):
-        start = past.find(_dig(finish.said, "buildDefinition", "internalParameters", "start"), say.START)
+    for finish in past.about(model, "training-finish"):
+        start = past.find(_dig(finish.said, "buildDefinition", "internalParameters", "start"), "training-start")
         if start is None or start.index >= finish.index:
-            return Ruling("process.chain", NOT_MET, (finish.index,), "the finish statement names no earlier start")
+            raise _broken(NOT_MET, [finish], "the finish statement names no earlier start")
         if start.person != finish.person:
-            ends = (start.index, finish.index)
-            return Ruling("process.chain", NOT_MET, ends, "start and finish were signed by different persons")
-        named = past.find(start.said["seal"], say.SEAL)
+            raise _broken(NOT_MET, [start, finish], "start and finish were signed by different persons")
+        named = past.find(start.said["seal"], "criteria-seal")
         if named is None:
-            return Ruling("process.sealed_before_training", NOT_MET, (start.index,), "the run had no sealed criteria")
+            raise _broken(NOT_MET, [start], "the run had no sealed criteria", "sealed_before_training")
         if not use_case == start.said["use_case"] == named.said["use_case"]:
-            ends = (named.index, start.index)
-            return Ruling("process.chain", NOT_MET, ends, "model, run and seal are of different use cases")
+            raise _broken(NOT_MET, [named, start], "model, run and seal are of different use cases")
         declared = [item if isinstance(item, dict) else {} for item in start.said["inputs"]]
         inputs = sorted((str(item.get("name")), str(item.get("sha256"))) for item in declared)
         chains.append(Chain(finish, start, inputs))
         seals[named.digest] = named
     if not seals:
-        return Ruling("process.chain", UNKNOWN, (), "no training run on record ended in this model")
+        raise _broken(UNKNOWN, [], "no training run on record ended in this model")
     if len(seals) > 1:
-        finishes = _sorted(chain.finish for chain in chains)
-        return Ruling("process.chain", NOT_MET, finishes, "the same bytes were made under another seal as well")
-    (seal,) = seals.values()
-    inputs = sorted({pair for chain in chains for pair in chain.inputs})
-    trainers = {entry.person for chain in chains for entry in (chain.start, chain.finish)}
-    results = [entry for entry in past.about(model, say.RESULT) if entry.said["stage"] != "runtime"]
-    exam = _contents(past, str(seal.said["held_out"].get("sha256")))
-    openings = [entry for entry in past.of_kind(say.OPENING) if exam & _contents(past, entry.said["held_out"])]
-    risks = {entry.said["risk"]: entry for entry in past.about(_topic(use_case), say.RISK)}
-    rest = (inputs, trainers, trainers | {seal.person}, results, openings, risks)
-    return Case(past, model, use_case, at, chains, seal, seal.said["policy"], *rest)
+        raise _broken(NOT_MET, [c.finish for c in chains], "the same bytes were made under another seal as well")
+    return chains, next(iter(seals.values()))
 
 
-def _contents(past: Past, sha256: str) -> set[str]:
+def _broken(status: str, entries: list[Entry], reason: str, rule: str = "chain") -> Unchained:
+    return Unchained(Ruling(f"process.{rule}", status, tuple(entry.index for entry in entries), reason))
+
+
+def contents(past: Past, sha256: str) -> set[str]:
     """Return the digests of a dataset and its files: a file by another name is the same file."""
-    every = [file for entry in past.about(sha256, say.DATASET) for file in entry.said["files"]]
+    every = [file for entry in past.about(sha256, "dataset-record") for file in entry.said["files"]]
     files = [file for file in every if isinstance(file, dict)]
     return {sha256, *(file["sha256"] for file in files if isinstance(file.get("sha256"), str))}
 
 
-def _time(case: Case, _: Chain) -> Found:
+def topic(use_case: str) -> str:
+    """Return the digest by which statements are about a use case."""
+    return hashlib.sha256(f"use-case:{use_case}".encode()).hexdigest()
+
+
+def _time(case: Case, _: Chain) -> Words:
     """A decision dated before evidence that it covers could step over an expiry."""
     dated = [entry for entry in case.past.history.entries[: case.past.size] if str(entry.said.get("at", ""))]
-    now, newest = read_time(case.at), max(dated, key=lambda entry: _moment(entry.said["at"]), default=None)
-    if now is None or newest is None or _moment(newest.said["at"]) > now:
-        return UNKNOWN, _sorted([newest] if newest else []), "the decision is dated before evidence that it covers"
-    return MET, (), "the decision is dated after all it covers"
+    now, newest = read_time(case.at), max(dated, key=lambda entry: moment(entry.said["at"]), default=None)
+    early = now is None or newest is None or moment(newest.said["at"]) > now
+    yield early, UNKNOWN, _sorted([newest] if newest else []), "the decision is dated before evidence that it covers"
+    yield True, MET, (), "the decision is dated after all it covers"
 
 
-def _sourcing(case: Case, _: Chain) -> Found:
-    found = [e for e in case.past.about(_topic(case.use_case), say.SOURCING) if e.index < case.seal.index]
-    if not found:
-        return UNKNOWN, (), "no sourcing decision before the criteria were sealed"
-    return MET, (found[-1].index,), f"{found[-1].said['chosen']} was chosen"
+def _keys(case: Case, _: Chain) -> Words:
+    """Nothing that the model rests on was signed with a key that was compromised by then: void."""
+    past, links = case.past, [case.seal, past_find(case, case.seal.said["held_out"].get("record"))]
+    links += case.before_seal("use-case")[-1:] + case.before_seal("sourcing-decision")[-1:]
+    for finish, start, inputs in case.chains:
+        named = [past_find(case, item.get("record")) for item in start.said["inputs"] if isinstance(item, dict)]
+        newest = [entry for _, sha256 in inputs for entry in past.about(sha256, "dataset-record")[-1:]]
+        links += [finish, start, *named, *newest]
+    void = _sorted(link for link in links if link and link.index in past.void)
+    yield void, NOT_MET, void, "the model rests on what was signed with a compromised key"
+    yield True, MET, (), "nothing the model rests on was signed with a compromised key"
 
 
-def _risks(case: Case, _: Chain) -> Found:
+def _access(case: Case, _: Chain) -> Words:
+    """Whoever took an emergency right was reviewed by another person, a security manager, and upheld."""
+    grants = case.past.of_kind("access-grant")
+    taken = {e.digest: e for e in grants if e.said["emergency"] and e.said["status"] == "granted"}
+    words: dict[str, str] = {}
+    for review in case.past.of_kind("access-review"):
+        grant = case.past.find(review.said["of"], "access-grant")
+        if grant is None or grant.index >= review.index or grant.person == review.person:
+            continue
+        upheld = review.said["verdict"] == "upheld"
+        if "security_manager" in review.roles and not (upheld and review.index in case.past.void):
+            words[grant.digest] = "upheld" if upheld else "disputed"
+    disputed = _sorted(grant for digest, grant in taken.items() if words.get(digest) == "disputed")
+    waiting = _sorted(grant for digest, grant in taken.items() if digest not in words)
+    yield disputed, NOT_MET, disputed, "an emergency right is disputed"
+    yield waiting, UNKNOWN, waiting, "an emergency right was taken that nobody reviewed yet"
+    yield True, MET, _sorted(taken.values()), f"{len(taken)} emergency rights were taken and reviewed"
+
+
+def _sourcing(case: Case, _: Chain) -> Words:
+    found = case.before_seal("sourcing-decision")
+    yield not found, UNKNOWN, (), "no sourcing decision before the criteria were sealed"
+    yield True, MET, (found[-1].index,), f"{found[-1].said['chosen']} was chosen"
+
+
+def _risks(case: Case, _: Chain) -> Words:
     entries = _sorted(case.risks.values())
     for name, entry in sorted(case.risks.items()):
-        status = entry.said["status"]
-        if status == "accepted":
-            if entry.person in case.makers:
-                return NOT_MET, entries, f"risk {name} was accepted by {entry.person}, a maker"
-            if _expired(entry.said["expires"], case.at):
-                return NOT_MET, entries, f"the acceptance of risk {name} has expired"
-        elif status != "treated":
-            return NOT_MET, entries, f"risk {name} is {status}"
-    return MET if case.risks else UNKNOWN, entries, f"{len(case.risks)} risks are treated or accepted"
+        status, answered = entry.said["status"], entry.said["status"] in ("treated", "accepted")
+        void = answered and entry.index in case.past.void
+        yield void, NOT_MET, entries, f"risk {name} is open again: answered with a compromised key"
+        yield not answered, NOT_MET, entries, f"risk {name} is {status}"
+        accepted, by = status == "accepted", entry.person
+        yield accepted and by in case.makers, NOT_MET, entries, f"risk {name} was accepted by {by}, a maker"
+        over = accepted and expired(entry.said["expires"], case.at)
+        yield over, NOT_MET, entries, f"the acceptance of risk {name} has expired"
+    yield True, MET if case.risks else UNKNOWN, entries, f"{len(case.risks)} risks are treated or accepted"
 
 
-def _policy(case: Case, _: Chain) -> Found:
+def _policy(case: Case, _: Chain) -> Words:
     """The seal must carry the policy that the owner signed, and name the record of its held-out set."""
-    said, held_out = case.seal.said, case.seal.said["held_out"]
-    opened = [e for e in case.past.about(_topic(case.use_case), say.USE_CASE) if e.index < case.seal.index]
-    if not opened:
-        return UNKNOWN, (case.seal.index,), "the use case was not opened before the criteria were sealed"
+    said, held_out, opened = case.seal.said, case.seal.said["held_out"], case.before_seal("use-case")
+    yield not opened, UNKNOWN, (case.seal.index,), "the use case was not opened before the criteria were sealed"
     entries, asked = (opened[-1].index, case.seal.index), opened[-1].said
-    if said["policy"] != asked["policy"] or said["criteria"].get("tier") != asked["tier"]:
-        return NOT_MET, entries, "the seal carries another policy than the owner's"
+    other = said["policy"] != asked["policy"] or said["criteria"].get("tier") != asked["tier"]
+    yield other, NOT_MET, entries, "the seal carries another policy than the owner's"
     written, baseline = said["criteria"].get("criterion"), asked["policy"].get("baseline")
-    if any(item not in written for item in (baseline if isinstance(baseline, list) else [])):
-        return NOT_MET, entries, "the seal leaves out criteria that the owner's policy demands"
-    record = case.past.find(held_out.get("record"), say.DATASET)
-    if record is None or record.index > case.seal.index:
-        return UNKNOWN, entries, "the seal names no earlier record of its held-out set"
-    if record.about != held_out.get("sha256"):
-        return NOT_MET, entries, "the seal names the record of another held-out set"
-    return MET, entries, f"the owner's policy of entry {opened[-1].index} is sealed"
+    less = any(item not in written for item in (baseline if isinstance(baseline, list) else []))
+    yield less, NOT_MET, entries, "the seal leaves out criteria that the owner's policy demands"
+    record = past_find(case, held_out.get("record"))
+    unnamed = record is None or record.index > case.seal.index
+    yield unnamed, UNKNOWN, entries, "the seal names no earlier record of its held-out set"
+    another = record is None or record.about != held_out.get("sha256")
+    yield another, NOT_MET, entries, "the seal names the record of another held-out set"
+    yield True, MET, entries, f"the owner's policy of entry {opened[-1].index} is sealed"
 
 
-def _sealed_before_training(case: Case, chain: Chain) -> Found:
+def past_find(case: Case, digest: object) -> Entry | None:
+    """Return the record of a dataset by its digest."""
+    return case.past.find(digest, "dataset-record")
+
+
+def _countersigned(case: Case, chain: Chain) -> Words:
+    """Where the policy asks, another person with one of these roles signed the criteria before the run."""
+    asked, seal = case.policy.get("countersign"), case.seal
+    roles = [] if asked is None or case.policy.get("solo") else asked
+    yield not isinstance(roles, list), UNKNOWN, (seal.index,), "the sealed policy does not say who countersigns"
+    yield not roles, MET, (), "the policy asks for no second signature on the criteria"
+    before = whole(chain.start.said["checkpoint"].get("size")) or 0
+    for entry in case.past.about(seal.about, "countersignature"):
+        fits = entry.said["of"] == seal.digest and seal.index < entry.index < before and entry.person != seal.person
+        fits = fits and entry.index not in case.past.void and any(role in roles for role in entry.roles)
+        yield fits, MET, (seal.index, entry.index), f"{entry.person} countersigned the criteria before the run"
+    yield True, UNKNOWN, (seal.index,), "nobody who may countersigned the criteria before the run"
+
+
+def _sealed_before_training(case: Case, chain: Chain) -> Words:
     entries, checkpoint = (case.seal.index, chain.start.index), chain.start.said["checkpoint"]
     size, root = whole(checkpoint.get("size")), checkpoint.get("root")
-    if size is None or not case.seal.index < size <= chain.start.index:
-        return NOT_MET, entries, "the run's checkpoint does not lie between the seal and the start"
-    if root != case.past.history.tree.root(size):
-        return NOT_MET, entries, "the run's checkpoint is not one of this ledger"
-    if chain.start.said["seed"] != derive_seed(root, case.seal.digest, chain.inputs):
-        return NOT_MET, entries, "the run's seed does not follow from its checkpoint and seal"
-    return MET, entries, f"sealed in entry {case.seal.index}, started in entry {chain.start.index}"
+    outside = size is None or not case.seal.index < size <= chain.start.index
+    yield outside, NOT_MET, entries, "the run's checkpoint does not lie between the seal and the start"
+    strange = root != case.past.history.tree.root(size or 0)
+    yield strange, NOT_MET, entries, "the run's checkpoint is not one of this ledger"
+    guessed = chain.start.said["seed"] != derive_seed(root, case.seal.digest, chain.inputs)
+    yield guessed, NOT_MET, entries, "the run's seed does not follow from its checkpoint and seal"
+    lacking = _unwitnessed(case, chain.start)
+    yield lacking, UNKNOWN, entries, lacking
+    yield True, MET, entries, f"sealed in entry {case.seal.index}, started in entry {chain.start.index}"
 
 
 def derive_seed(root: str, seal: str, inputs: Inputs) -> int:
@@ -228,99 +294,122 @@ def derive_seed(root: str, seal: str, inputs: Inputs) -> int:
     return int.from_bytes(digest[:4], "big") % 2**31
 
 
-def _not_post_hoc(case: Case, _: Chain) -> Found:
+def _unwitnessed(case: Case, start: Entry) -> str:
+    """Say what the run's checkpoint lacks of the witnesses that the trust root in force asked for, or ""."""
+    roots = [entry for entry in case.past.of_kind("trust-root") if entry.index < start.index]
+    quorum = roots[-1].said["quorum"] if roots else 0
+    if quorum <= 0:
+        return ""
+    checkpoint = start.said["checkpoint"]
+    anchor = case.past.find(checkpoint.get("anchor"), "anchor")
+    if anchor is None or anchor.index >= start.index or anchor.index in case.past.void:
+        return f"the run's checkpoint names no anchor; the trust root asks for {quorum} witnesses"
+    size, root = anchor.said["size"], anchor.said["root"]
+    if (size, root) != (checkpoint.get("size"), checkpoint.get("root")) or size <= case.seal.index:
+        return f"the anchor in entry {anchor.index} is of another checkpoint than the run's"
+    witnesses = {item["name"]: read_base64(item["key"], "a witness") for item in roots[-1].said["witnesses"]}
+    count = len(case.past.history.cosigners(anchor, witnesses))
+    return "" if count >= quorum else f"{count} of {quorum} witnesses cosigned the run's checkpoint"
+
+
+def _not_post_hoc(case: Case, _: Chain) -> Words:
     sealed, opened = case.seal.index, [e.index for e in case.openings if e.index < case.seal.index]
-    if opened:
-        reason = f"post-hoc: sealed in entry {sealed}, after the held-out set was opened in entry {opened[0]}"
-        return NOT_MET, (*opened, sealed), reason
-    return MET, (sealed,), "the held-out set was unopened when criteria were sealed"
+    late = f"post-hoc: sealed in entry {sealed}, after the held-out set was opened in entry {opened[:1]}"
+    yield opened, NOT_MET, (*opened, sealed), late
+    yield True, MET, (sealed,), "the held-out set was unopened when criteria were sealed"
 
 
-def _budget(case: Case, _: Chain) -> Found:
+def _budget(case: Case, _: Chain) -> Words:
+    entries = tuple(sorted(entry.index for entry in [*case.openings, *case.attempts]))
     limits = case.seal.said["criteria"]
-    attempts = [entry for entry in case.past.of_kind(say.START) if entry.said["seal"] == case.seal.digest]
-    entries = tuple(sorted(entry.index for entry in [*case.openings, *attempts]))
-    for what, spent, name in (("openings", case.openings, "max_openings"), ("attempts", attempts, "max_attempts")):
-        limit = whole(limits.get(name))
-        if limit is None or len(spent) > limit:
-            return UNKNOWN, entries, f"exhausted: {len(spent)} {what}, sealed budget {limit}"
-    return MET, entries, f"{len(case.openings)} openings and {len(attempts)} attempts are within budget"
+    for what, spent in (("openings", case.openings), ("attempts", case.attempts)):
+        limit = whole(limits.get(f"max_{what}"))
+        spent_all = limit is None or len(spent) > limit
+        yield spent_all, UNKNOWN, entries, f"exhausted: {len(spent)} {what}, sealed budget {limit}"
+    yield True, MET, entries, f"{len(case.openings)} openings and {len(case.attempts)} attempts are within budget"
 
 
-def _run(case: Case, chain: Chain) -> Found:
+def _run(case: Case, chain: Chain) -> Words:
     said, entries = chain.start.said, (chain.start.index, chain.finish.index)
     trouble, isolation = _dig(chain.finish.said, "runDetails", "compromised"), said["isolation"].get("kind")
-    if trouble != []:
-        return NOT_MET, entries, f"the run was compromised: {str(trouble or 'the finish does not say')[:100]}"
-    if _finished_inputs(chain.finish) != chain.inputs:
-        return NOT_MET, entries, "start and finish statement name different data"
-    if case.policy.get("isolation") and isolation != "bubblewrap":
-        return NOT_MET, entries, f"the policy asks for an isolated run; isolation: {isolation}"
-    if not said["code"] or not said["environment"]:
-        return UNKNOWN, entries, "the run's code or environment is not on record"
-    return MET, entries, f"isolation: {isolation}"
+    yield trouble != [], NOT_MET, entries, f"the run was compromised: {str(trouble or 'the finish does not say')[:100]}"
+    listed = _dig(chain.finish.said, "buildDefinition", "resolvedDependencies")
+    used = [i for i in (listed if isinstance(listed, list) else []) if isinstance(_dig(i, "digest"), dict)]
+    pairs = [(str(i.get("name", "")), str(i["digest"].get("sha256", ""))) for i in used]
+    data = sorted((name[5:], sha256) for name, sha256 in pairs if name.startswith("data:"))
+    yield data != chain.inputs, NOT_MET, entries, "start and finish statement name different data"
+    bare = case.policy.get("isolation") and isolation != "bubblewrap"
+    yield bare, NOT_MET, entries, f"the policy asks for an isolated run; isolation: {isolation}"
+    missing = not said["code"] or not said["environment"]
+    yield missing, UNKNOWN, entries, "the run's code or environment is not on record"
+    yield True, MET, entries, f"isolation: {isolation}"
 
 
-def _finished_inputs(finish: Entry) -> Inputs:
-    found = _dig(finish.said, "buildDefinition", "resolvedDependencies")
-    pairs = []
-    for item in found if isinstance(found, list) else []:
-        name = str(item.get("name", "")) if isinstance(item, dict) else ""
-        if name.startswith("data:") and isinstance(item.get("digest"), dict):
-            pairs.append((name[5:], str(item["digest"].get("sha256", ""))))
-    return sorted(pairs)
+def _transcript(case: Case, chain: Chain) -> Words:
+    """Where the policy asks, the run left a transcript, and somebody else found its first steps to agree."""
+    start, finish, entries = chain.start, chain.finish, (chain.start.index, chain.finish.index)
+    yield case.policy.get("transcript") is not True, MET, (), "the policy asks for no transcript"
+    checks = [e for e in case.past.of_kind("spot-check") if e.said["start"] == start.digest]
+    differing = [e.index for e in checks if e.said["verdict"] == "differs"]
+    yield differing, NOT_MET, differing, "the steps differ when run again"
+    steps = whole(_dig(finish.said, "runDetails", "transcript", "steps"))
+    yield steps is None or steps < 1, UNKNOWN, entries, "the run left no transcript of its steps"
+    for check in checks:
+        agrees = check.said["verdict"] == "agrees" and check.said["steps"] >= 1 and check.person != start.person
+        sound = check.index > finish.index and check.index not in case.past.void
+        yield agrees and sound, MET, (*entries, check.index), f"{check.person} ran the first steps again: they agree"
+    yield True, UNKNOWN, entries, "nobody but the trainer has run its first steps again"
 
 
-def _data(case: Case, chain: Chain) -> Found:
+def _data(case: Case, chain: Chain) -> Words:
     entries: tuple[int, ...] = ()
     trusted, past = case.policy.get("trust"), case.past
-    exam = _contents(past, str(case.seal.said["held_out"].get("sha256")))
-    held_out = [_contents(past, e.about) for e in past.of_kind(say.DATASET) if e.said["purpose"] == "held_out"]
+    held_out = [contents(past, e.about) for e in past.of_kind("dataset-record") if e.said["purpose"] == "held_out"]
     objects = [item for item in chain.start.said["inputs"] if isinstance(item, dict)]
     declared = {str(item.get("sha256")): item.get("record") for item in objects}
-    if not chain.inputs:
-        return UNKNOWN, entries, "the run declared no data"
+    yield not chain.inputs, UNKNOWN, entries, "the run declared no data"
     for name, sha256 in chain.inputs:
-        record = past.find(declared.get(sha256), say.DATASET)
-        if record is None or record.about != sha256 or record.index > chain.start.index:
-            return UNKNOWN, entries, f"{name} is not a dataset registered before the run"
-        newest = past.about(sha256, say.DATASET)[-1]
-        said, contents, entries = newest.said, _contents(past, sha256), (*entries, newest.index)
-        if any(contents & files for files in [exam, *held_out]):
-            return NOT_MET, entries, f"{name} is held out: the model was trained on its own exam"
-        if not isinstance(trusted, list) or said["trust"] not in trusted:
-            return NOT_MET, entries, f"{name} comes from a source of trust level {said['trust']!r}"
-        if said.get("source_expires") and _expired(said["source_expires"], case.at):
-            return NOT_MET, entries, f"the approval of the source of {name} has expired"
-        if not said["licence"] or not said["owner"]:
-            return UNKNOWN, entries, f"{name} has no licence or no owner"
-    return MET, entries, f"{len(chain.inputs)} registered datasets"
+        record = past_find(case, declared.get(sha256))
+        unknown = record is None or record.about != sha256 or record.index > chain.start.index
+        yield unknown, UNKNOWN, entries, f"{name} is not a dataset registered before the run"
+        newest = past.about(sha256, "dataset-record")[-1]
+        said, files, entries = newest.said, contents(past, sha256), (*entries, newest.index)
+        exam = any(files & held for held in [case.exam, *held_out])
+        yield exam, NOT_MET, entries, f"{name} is held out: the model was trained on its own exam"
+        untrusted = not isinstance(trusted, list) or said["trust"] not in trusted
+        yield untrusted, NOT_MET, entries, f"{name} comes from a source of trust level {said['trust']!r}"
+        over = said.get("source_expires") and expired(said["source_expires"], case.at)
+        yield over, NOT_MET, entries, f"the approval of the source of {name} has expired"
+        nobodys = not said["licence"] or not said["owner"]
+        yield nobodys, UNKNOWN, entries, f"{name} has no licence or no owner"
+    yield True, MET, entries, f"{len(chain.inputs)} registered datasets"
 
 
-def _separation(case: Case, _: Chain) -> Found:
-    entries = _sorted([case.seal, *case.results[:1]])
-    if case.policy.get("solo"):
-        return MET, entries, "solo: one person may play every part"
-    if case.seal.person in case.trainers:
-        return NOT_MET, entries, f"{case.seal.person} wrote the criteria and trained the model"
-    if both := sorted({entry.person for entry in case.results} & case.makers):
-        return NOT_MET, entries, f"{both[0]} validated a model of their own"
-    return MET, entries, "author, trainer and validator are different persons"
+def _separation(case: Case, _: Chain) -> Words:
+    entries, author = _sorted([case.seal, *case.results[:1]]), case.seal.person
+    yield case.policy.get("solo"), MET, entries, "solo: one person may play every part"
+    yield author in case.trainers, NOT_MET, entries, f"{author} wrote the criteria and trained the model"
+    both = sorted({entry.person for entry in case.results} & case.makers)
+    yield both, NOT_MET, entries, f"{', '.join(both)} validated a model of their own"
+    yield True, MET, entries, "author, trainer and validator are different persons"
 
 
-def _standing(case: Case, _: Chain) -> Found:
-    if retired := case.past.about(case.model, say.RETIREMENT):
-        return NOT_MET, (retired[0].index,), "the model is retired"
-    subjects = [case.model, *(sha256 for _, sha256 in case.inputs)]
-    latest = {(e.said["incident"], about): e for about in subjects for e in case.past.about(about, say.INCIDENT)}
-    for (name, _about), entry in sorted(latest.items()):
-        if entry.said["status"] != "closed" or "security_manager" not in entry.roles:  # nobody else ends it
-            return NOT_MET, (entry.index,), f"incident {name} ({entry.said['type']}) is open"
-    return MET, tuple(entry.index for entry in latest.values()), "no open incident, not retired"
+def _standing(case: Case, _: Chain) -> Words:
+    retired = [entry.index for entry in case.past.about(case.model, "retirement")]
+    yield retired, NOT_MET, retired[:1], "the model is retired"
+    latest: dict[tuple[str, str], tuple[Entry, bool]] = {}
+    for about in [case.model, *(sha256 for _, sha256 in case.inputs)]:
+        for entry in case.past.about(about, "incident"):  # nobody but a security manager ends one
+            closes = entry.said["status"] == "closed" and "security_manager" in entry.roles
+            if not closes or entry.index not in case.past.void:
+                latest[entry.said["incident"], about] = entry, closes
+    for (name, _about), (entry, closed) in sorted(latest.items()):
+        yield not closed, NOT_MET, (entry.index,), f"incident {name} ({entry.said['type']}) is open"
+    yield True, MET, [entry.index for entry, _ in latest.values()], "no open incident, not retired"
 
 
-_RULES = [_time, _sourcing, _risks, _policy, _sealed_before_training, _not_post_hoc]
-_RULES += [_budget, _run, _data, _separation, _standing]
+_RULES = [_time, _keys, _access, _sourcing, _risks, _policy, _countersigned, _sealed_before_training, _not_post_hoc]
+_RULES += [_budget, _run, _transcript, _data, _separation, _standing]
 """In the order in which the product signs them; a ruling is called process. and the name of its rule."""
 
 
@@ -329,7 +418,7 @@ def _waivers(case: Case, criteria: list[Criterion]) -> dict[str, Entry]:
     never, days = case.policy.get("never_waive", []), whole(case.policy.get("waiver_days"))
     waivable = {c.id for c in criteria if c.waivable and isinstance(never, list) and c.klass not in never}
     found: dict[str, Entry] = {}
-    for entry in case.past.about(case.model, say.WAIVER):
+    for entry in case.past.about(case.model, "waiver"):
         made, ends, now = read_time(entry.said["at"]), read_time(entry.said["expires"]), read_time(case.at)
         if entry.said["use_case"] != case.use_case or entry.said["criterion"] not in waivable:
             continue
@@ -342,60 +431,36 @@ def _waivers(case: Case, criteria: list[Criterion]) -> dict[str, Entry]:
     return found
 
 
-def _approvals(case: Case) -> Found:
-    needed = whole(case.policy.get("approvals"))
-    if needed is None or needed < 1:
-        return UNKNOWN, (case.seal.index,), "the sealed policy does not say how many approvals it needs"
+def _approvals(case: Case) -> Words:
+    needed, void = whole(case.policy.get("approvals")), case.past.void
+    silent = needed is None or needed < 1
+    yield silent, UNKNOWN, (case.seal.index,), "the sealed policy does not say how many approvals it needs"
     last = case.results[-1].index if case.results else case.past.size
-    approvals = case.past.about(case.model, say.APPROVAL)
-    latest = {e.person: e for e in approvals if e.said["use_case"] == case.seal.said["use_case"]}
+    said = [e for e in case.past.about(case.model, "approval") if e.said["use_case"] == case.seal.said["use_case"]]
+    latest = {e.person: e for e in said if e.said["verdict"] != "approve" or e.index not in void}
     for person, entry in sorted(latest.items()):
-        if entry.said["verdict"] != "approve":
-            return NOT_MET, (entry.index,), f"{person} rejected the model: {entry.said['reason']}"
+        against = entry.said["verdict"] != "approve"
+        yield against, NOT_MET, (entry.index,), f"{person} rejected the model: {entry.said['reason']}"
     involved = set() if case.policy.get("solo") else case.makers | {entry.person for entry in case.results}
     after = [e for e in latest.values() if e.index > last and e.roles & {"approver", "compliance_officer"}]
     counted = [e for e in after if e.person not in involved]
-    if len(counted) < needed:
-        return UNKNOWN, _sorted(counted), f"pending: {len(counted)} of {needed} approvals"
-    return MET, _sorted(counted), f"{len(counted)} persons approved after the last result"
+    yield len(counted) < (needed or 0), UNKNOWN, _sorted(counted), f"pending: {len(counted)} of {needed} approvals"
+    yield True, MET, _sorted(counted), f"{len(counted)} persons approved after the last result"
 
 
 def _expires(case: Case, waivers: Iterable[Entry]) -> str:
     """Return the earliest end of what the judgement leans on: waivers, accepted risks, the age of a GO."""
     ends = [str(entry.said["expires"]) for entry in waivers]
     ends += [str(e.said["expires"]) for e in case.risks.values() if e.said["status"] == "accepted"]
-    records = [case.past.about(sha256, say.DATASET)[-1:] for _, sha256 in case.inputs]
-    sources = [entry.said.get("source_expires") for newest in records for entry in newest]
-    ends += [str(end) for end in sources if end]
+    records = [case.past.about(sha256, "dataset-record")[-1:] for _, sha256 in case.inputs]
+    ends += [str(e.said["source_expires"]) for newest in records for e in newest if e.said.get("source_expires")]
     days, now = whole(case.policy.get("go_days")), read_time(case.at)
     if days is not None and now is not None:
         try:
             ends.append((now + timedelta(days=days)).isoformat())
         except OverflowError:
             ends.append(case.at)
-    return min(ends, default="", key=_moment)
-
-
-def read_time(text: object) -> datetime | None:
-    """Read an ISO 8601 moment with a time zone."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
-
-
-def _moment(text: object) -> datetime:
-    """Order moments by what they mean; what cannot be read comes first."""
-    return read_time(text) or datetime.min.replace(tzinfo=UTC)
-
-
-def _expired(expires: object, at: str) -> bool:
-    return _moment(expires) <= (read_time(at) or datetime.max.replace(tzinfo=UTC))  # unreadable: expired
-
-
-def _topic(name: str) -> str:
-    return hashlib.sha256(f"use-case:{name}".encode()).hexdigest()
+    return min(ends, default="", key=moment)
 
 
 def _sorted(entries: Iterable[Entry]) -> tuple[int, ...]:

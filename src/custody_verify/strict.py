@@ -1,17 +1,17 @@
-"""JSON and base64 with one reading, or none.
+"""JSON, base64 and moments with one reading and one form, or none.
 
-Two readers that see two meanings in the same signed bytes make the signature worthless. Refused:
-duplicate keys, NaN and infinities, integers beyond 2^53, a byte-order mark, lone surrogates, bytes
-that are not UTF-8, and what is too large or nested too deeply.
+Two readers that see two meanings in the same signed bytes make the signature worthless; two forms of one meaning
+hide what was touched. JSON is read only in the form in which `canonical` writes it: sorted keys, each once, no
+spaces, UTF-8, finite numbers; integers up to 2^53, bounded in size, depth and number of parts.
 """
 
 import base64
-import binascii
 import json
-import math
+from datetime import UTC, datetime
 from typing import Any
 
-MAX_DEPTH, MAX_INTEGER = 64, 2**53
+MAX_DEPTH, MAX_INTEGER, MAX_PARTS = 64, 2**53, 1_000_000
+_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 class Refused(Exception):
@@ -22,43 +22,49 @@ class Unreadable(Exception):
     """There is nothing to judge: a missing file, bad usage, something that is not JSON. Exit code 2."""
 
 
+def require(holds: object, reason: str) -> None:
+    """Refuse unless something holds."""
+    if not holds:
+        raise Refused(reason)
+
+
 def read_json(raw: bytes, what: str, limit: int) -> Any:
-    """Return the value; raises `Unreadable` for what is no JSON and `Refused` for what is ambiguous."""
+    """Return the value; raises `Unreadable` for what is no JSON and `Refused` for JSON in another form."""
+    brackets = raw.count(b"{") + raw.count(b"[")
+    require(brackets + raw.count(b",") <= MAX_PARTS, f"{what} has more than {MAX_PARTS} parts")
     if len(raw) > limit:
-        raise Unreadable(f"{what} is {len(raw)} bytes long; the limit is {limit}")
-    if raw.startswith(b"\xef\xbb\xbf"):
-        raise Refused(f"{what} starts with a byte-order mark")
+        raise Unreadable(f"{what} is more than {limit} bytes long")
     try:
-        hooks: dict[str, Any] = {"parse_constant": _no_constant, "parse_float": _float, "parse_int": _integer}
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, **hooks)
-    except Refused as error:
-        raise Refused(f"{what}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise Refused(f"{what} is not UTF-8 at byte {error.start}") from None
+        value = json.loads(raw.decode("utf-8"), parse_int=_integer)
     except RecursionError:
         raise Refused(f"{what} is nested more than {MAX_DEPTH} levels deep") from None
     except ValueError as error:
         raise Unreadable(f"{what} is not JSON: {error}") from None
-    _walk(value, what)
+    level, depth = [value], 0
+    while brackets > MAX_DEPTH and (level := [item for item in level if isinstance(item, dict | list)]):
+        level, depth = [x for item in level for x in (item.values() if isinstance(item, dict) else item)], depth + 1
+        require(depth <= MAX_DEPTH, f"{what} is nested more than {MAX_DEPTH} levels deep")
+    try:
+        same = canonical(value) == raw
+    except ValueError:  # not a number, infinite, or half a character
+        same = False
+    require(same, f"{what} is not in its one form: keys sorted and each once, no spaces, numbers that are numbers")
     return value
 
 
 def canonical(value: Any) -> bytes:
-    """Write JSON the way digests are taken over it: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    """Write JSON in its one form; raises `ValueError` for what has none."""
+    return _WRITER.encode(value).encode()
 
 
 def read_base64(text: Any, what: str) -> bytes:
     """Decode canonical base64: one text for one sequence of bytes."""
-    if not isinstance(text, str):
-        raise Refused(f"{what} is not text")
     try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Refused(f"{what} is not base64") from None
-    if base64.b64encode(raw).decode() != text:
-        raise Refused(f"{what} is not canonical base64")
-    return raw
+        raw = base64.b64decode(text, validate=True) if isinstance(text, str) else None
+    except ValueError:
+        raw = None
+    require(raw is not None and base64.b64encode(raw).decode() == text, f"{what} is not canonical base64")
+    return raw or b""
 
 
 def whole(value: object) -> int | None:
@@ -66,37 +72,25 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(pairs)) != len(pairs):
-        raise Refused("a key appears twice in one object")
-    return found
+def read_time(text: object) -> datetime | None:
+    """Read an ISO 8601 moment with a time zone."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
-def _no_constant(name: str) -> Any:
-    raise Refused(f"{name} is not a number")
+def moment(text: object) -> datetime:
+    """Order moments by what they mean; what cannot be read comes first."""
+    return read_time(text) or datetime.min.replace(tzinfo=UTC)
 
 
-def _float(text: str) -> float:
-    if not math.isfinite(float(text)):
-        raise Refused(f"{text[:40]} is too large")
-    return float(text)
+def expired(expires: object, at: object) -> bool:
+    """Tell whether an end has come; one that cannot be read has."""
+    return moment(expires) <= (read_time(at) or datetime.max.replace(tzinfo=UTC))
 
 
 def _integer(text: str) -> int:
-    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
-        raise Refused(f"{text[:40]} is beyond 2^53")
+    require(len(text) <= 17 and abs(int(text)) <= MAX_INTEGER, f"{text[:40]} is beyond 2^53")
     return int(text)
-
-
-def _walk(value: Any, what: str) -> None:
-    level, depth = [value], 0
-    while level:
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, dict | list):
-                inner += [*item.keys(), *item.values()] if isinstance(item, dict) else item
-                if depth >= MAX_DEPTH:
-                    raise Refused(f"{what} is nested more than {MAX_DEPTH} levels deep")
-            elif isinstance(item, str) and not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
-                raise Refused(f"{what} holds a lone surrogate")
-        level, depth = inner, depth + 1

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custody.core import predicates as kinds
+from custody.core import strictjson
 from custody.core.access import Action
 from custody.core.decision import Decision, Status
 from custody.core.release import decide as judge
@@ -25,7 +26,7 @@ from custody.core.subject import Subject, run_subject
 from custody.ledger.checkpoint import Checkpoint, sign_checkpoint
 from custody.ledger.log import leaf_of
 from custody.ledger.merkle import root_of
-from custody.seal.envelope import Envelope, pae
+from custody.seal.envelope import Envelope, in_one_form, pae
 from custody.seal.envelope import seal as sign
 from custody.seal.keys import LogKey, PersonKey
 from custody.testing import (
@@ -227,8 +228,8 @@ def payload_of(body: Body, index: int) -> bytes:
 
 
 def flip_payload(body: Body) -> None:
-    raw = payload_of(body, 23).replace(b"0.84", b"0.94")
-    body["entries"][23]["dsseEnvelope"]["payload"] = base64.b64encode(raw).decode()
+    raw = payload_of(body, 24).replace(b"0.84", b"0.94")
+    body["entries"][24]["dsseEnvelope"]["payload"] = base64.b64encode(raw).decode()
 
 
 def flip_signature(body: Body) -> None:
@@ -284,30 +285,37 @@ def other_origin_in_note(body: Body) -> None:
 EDITS: dict[str, tuple[Callable[[Body], Any], str]] = {
     "a number in a payload": (flip_payload, "do not give the checkpoint's root"),
     "a bit of a signature": (flip_signature, "entry 5 does not count: the signature does not fit"),
-    "an entry removed": (lambda body: body["entries"].pop(9), "covers 33 entries; the bundle has 32"),
+    "an entry removed": (lambda body: body["entries"].pop(9), "covers 35 entries; the bundle has 34"),
     "two entries exchanged": (lambda body: body["entries"].insert(7, body["entries"].pop(6)), "replaced or moved"),
     "the end cut off": (lambda body: body["entries"].__delitem__(slice(20, None)), "the bundle has 20"),
-    "an entry twice": (lambda body: body["entries"].append(body["entries"][-1]), "the bundle has 34"),
-    "a note with another size": (forged_size, "signature is not by the log's key"),
+    "an entry twice": (lambda body: body["entries"].append(body["entries"][-1]), "the bundle has 36"),
+    "a note with another size": (forged_size, "do not give the checkpoint's root"),
     "a note by another log's key": (other_log_key, "not signed by the log's key"),
     "another origin": (lambda body: body.update(origin="custody.loans.other"), "another log"),
     "another origin in the note": (other_origin_in_note, "checkpoint is of another log"),
     "a note without signature": (lambda b: b.update(checkpoint=b["checkpoint"].split("\n\n")[0]), "signed note"),
-    "no note": (lambda body: body.update(checkpoint=None), "not text"),
+    "no note": (lambda body: body.update(checkpoint=None), "one form of a head"),
     "spare bits in base64": (spare_bits, "not canonical base64"),
-    "two signatures": (two_signatures, "wrong shape"),
-    "another payload type": (other_type, "wrong shape"),
-    "two keys in one envelope": (other_hint, "names two keys"),
+    "two signatures": (two_signatures, "one form of an envelope"),
+    "another payload type": (other_type, "one form of an envelope"),
+    "two keys in one envelope": (other_hint, "one form of an envelope that names one key"),
     "another signer named": (other_signer, "do not give the checkpoint's root"),
-    "a field nobody knows": (lambda body: body.update(extra=1), "other fields"),
+    "a field nobody knows": (lambda body: body.update(extra=1), "one form of a head"),
     "an entry that is none": (lambda body: body["entries"].__setitem__(4, None), "entry 4 cannot be read"),
 }
+
+
+def written(body: Body) -> bytes:
+    """Write a bundle in the form that Custody gives it, whatever it holds."""
+    head = [b"%s:%s" % (strictjson.dump(key), strictjson.dump(body[key])) for key in body if key != "entries"]
+    lines = b",\n".join(strictjson.dump(entry) for entry in body["entries"])
+    return b'{%s,"entries":[\n%s\n]}\n' % (b",".join(head), lines)
 
 
 def edited(honest: tuple[Life, Path, Path], folder: Path, edit: Callable[[Body], Any]) -> tuple[int, dict[str, Any]]:
     body = json.loads(honest[1].read_bytes())
     edit(body)
-    (folder / "bundle.json").write_text(json.dumps(body))
+    (folder / "bundle.json").write_bytes(written(body))
     return verify(folder / "bundle.json", honest[2])
 
 
@@ -327,15 +335,22 @@ def test_an_edited_bundle_is_refused(
 
 
 RAW: dict[str, tuple[bytes, bytes, str]] = {
-    "a key twice": (b'"format":', b'"format":"custody-bundle/1","format":', "appears twice"),
-    "not a number": (b'"entries":[', b'"entries":[NaN,', "NaN is not a number"),
-    "infinity": (b'"entries":[', b'"entries":[1e999,', "too large"),
-    "an integer beyond 2^53": (b'"entries":[', b'"entries":[9007199254740993,', "beyond 2^53"),
-    "a lone surrogate": (b'"entries":[', b'"entries":["\\ud800",', "lone surrogate"),
-    "nesting": (b'"entries":[', b'"entries":[' + b"[" * 80 + b"]" * 80 + b",", "nested more than 64"),
-    "deep nesting": (b'"entries":[', b'"entries":[' + b"[" * 200_000 + b"]" * 200_000 + b",", "nested more than 64"),
-    "a byte-order mark": (b'{"format"', b'\xef\xbb\xbf{"format"', "byte-order mark"),
-    "bytes that are not UTF-8": (b'{"format"', b'{"\xff":1,"format"', "not UTF-8"),
+    "a key twice": (b'"format":', b'"format":"custody-bundle/1","format":', "one form of a head"),
+    "a space": (b'"origin":', b'"origin": ', "one form of a head"),
+    "another order": (b'{"format":"custody-bundle/1",', b"{", "custody-bundle/1"),
+    "a letter written as its number": (b'"origin":"c', b'"origin":"\\u0063', "one form"),
+    "a byte-order mark": (b'{"format"', b'\xef\xbb\xbf{"format"', "custody-bundle/1"),
+    "bytes that are not UTF-8": (b'"origin":"c', b'"origin":"\xff', "not JSON"),
+    "no line between head and entries": (b'"entries":[\n', b'"entries":[', "one form of a head"),
+    "an empty line": (b'"entries":[\n', b'"entries":[\n\n', "entry 0 cannot be read"),
+    "a line ended as on Windows": (b'"entries":[\n', b'"entries":[\r\n', "one form of a head"),
+    "something behind the end": (b"\n]}\n", b"\n]}\n\n", "does not end where its entries do"),
+    "no end": (b"\n]}\n", b"\n", "does not end where its entries do"),
+    "an end without a newline": (b"\n]}\n", b"\n]}", "does not end where its entries do"),
+    "a comma behind the last entry": (b"\n]}\n", b",\n]}\n", "entry 35 cannot be read"),
+    "a field in an envelope": (b'"mediaType":', b'"more":1,"mediaType":', "entry 0 cannot be read"),
+    "nesting": (b'"entries":[\n', b'"entries":[\n' + b"[" * 80 + b"]" * 80 + b",", "entry 0 cannot be read"),
+    "deep nesting": (b'"origin":', b'"origin":' + b"[" * 200_000, "one form of a head"),
 }
 
 
@@ -345,25 +360,22 @@ def test_json_with_two_readings_is_refused(
 ) -> None:
     (tmp_path / "bundle.json").write_bytes(honest[1].read_bytes().replace(old, new, 1))
     code, report = verify(tmp_path / "bundle.json", honest[2])
-    assert code == 4
+    assert code in (2, 4)
     assert reason in reasons(report)
 
 
-def test_a_malleated_signature_is_valid_and_changes_no_identity(
-    honest: tuple[Life, Path, Path], tmp_path: Path
-) -> None:
-    """ECDSA accepts (r, n - s) as well. Leaves bind payload and key, so nothing that counts moves."""
+def test_a_malleated_signature_is_refused(honest: tuple[Life, Path, Path], tmp_path: Path) -> None:
+    """ECDSA accepts (r, n - s) as well; a bundle has one form, with the lower s, whatever the signer made."""
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
     def malleate(body: Body) -> None:
-        for entry in body["entries"]:
-            signature = entry["dsseEnvelope"]["signatures"][0]
-            r, s = decode_dss_signature(base64.b64decode(signature["sig"]))
-            signature["sig"] = base64.b64encode(encode_dss_signature(r, N - s)).decode()
+        signature = body["entries"][5]["dsseEnvelope"]["signatures"][0]
+        r, s = decode_dss_signature(base64.b64decode(signature["sig"]))
+        signature["sig"] = base64.b64encode(encode_dss_signature(r, N - s)).decode()
 
     code, report = edited(honest, tmp_path, malleate)
-    assert code == 0
-    assert report["root"] == honest[0].record.root
+    assert code == 4
+    assert "entry 5 cannot be read: the signature is not in its one form" in reasons(report)
 
 
 # What an insider can do with real keys.
@@ -376,9 +388,9 @@ def relog(life: Life, envelopes: list[Envelope], folder: Path) -> tuple[Path, Pa
     root = root_of([leaf_of(envelope) for envelope in envelopes])
     key = LogKey.load(config.keys / "log.pem")
     note = sign_checkpoint(Checkpoint(config.origin, len(envelopes), root), key)
-    entries = [json.loads(envelope.to_bytes()) for envelope in envelopes]
+    entries = [json.loads(in_one_form(envelope).to_bytes()) for envelope in envelopes]
     body = {"format": "custody-bundle/1", "origin": config.origin, "checkpoint": note, "entries": entries}
-    (folder / "relogged.json").write_text(json.dumps(body))
+    (folder / "relogged.json").write_bytes(written(body))
     return folder / "relogged.json", trust
 
 
@@ -388,13 +400,13 @@ def envelopes_of(life: Life) -> list[Envelope]:
 
 def by_a_stranger(life: Life) -> list[Envelope]:
     found, stranger = envelopes_of(life), PersonKey.generate()
-    found[23] = Envelope(found[23].payload, stranger.keyid, stranger.sign(pae(found[23].payload)))
+    found[24] = Envelope(found[24].payload, stranger.keyid, stranger.sign(pae(found[24].payload)))
     return found
 
 
 def number_changed(life: Life) -> list[Envelope]:
     found = envelopes_of(life)
-    found[23] = dataclasses.replace(found[23], payload=found[23].payload.replace(b"0.84", b"0.94"))
+    found[24] = dataclasses.replace(found[24], payload=found[24].payload.replace(b"0.84", b"0.94"))
     return found
 
 
@@ -417,8 +429,8 @@ def by_nobody_first(life: Life) -> list[Envelope]:
 
 
 RELOGGED: dict[str, tuple[Callable[[Life], list[Envelope]], str]] = {
-    "signed again by an unenrolled key": (by_a_stranger, "entry 23 does not count: it is signed by a key that is not"),
-    "a number changed": (number_changed, "entry 23 does not count: the signature does not fit"),
+    "signed again by an unenrolled key": (by_a_stranger, "entry 24 does not count: it is signed by a key that is not"),
+    "a number changed": (number_changed, "entry 24 does not count: the signature does not fit"),
     "an approval replayed": (replayed, "a replay"),
     "without its first entry": (without_first, "entry 0 does not count: the ledger's owner is not the one"),
     "begun by somebody else": (by_nobody_first, "the ledger's owner is not the one in the trust root"),
@@ -456,8 +468,8 @@ def raw_payload(change: Callable[[bytes], bytes]) -> Callable[[Life], bytes]:
 
 
 PAYLOADS: dict[str, tuple[Callable[[Life], bytes], str]] = {
-    "a measure that is not a number": (raw_payload(lambda r: r.replace(b'"high":0.5', b'"high":NaN')), "NaN"),
-    "a key twice": (raw_payload(lambda r: r.replace(b'"at":""', b'"at":"","at":""')), "appears twice"),
+    "a measure that is not a number": (raw_payload(lambda r: r.replace(b'"high":0.5', b'"high":NaN')), "one form"),
+    "a key twice": (raw_payload(lambda r: r.replace(b'"at":""', b'"at":"","at":""')), "one form"),
     "a field missing": (raw_payload(lambda r: r.replace(b'"evaluator"', b'"evaluated"')), "lacks 'evaluator'"),
     "a field of another type": (raw_payload(lambda r: r.replace(b'"findings":[]', b'"findings":{}')), "'findings'"),
     "another kind": (raw_payload(lambda r: r.replace(b"check-result:v1", b"check-result:v2")), "not a known kind"),
@@ -476,11 +488,11 @@ def test_a_statement_with_two_readings_does_not_count_whoever_signed_it(
     payload = make(life)
     bundle, trust = life.export(tmp_path)
     body = json.loads(bundle.read_bytes())
-    body["entries"].append(json.loads(Envelope(payload, key.keyid, key.sign(pae(payload))).to_bytes()))
+    body["entries"].append(json.loads(in_one_form(Envelope(payload, key.keyid, key.sign(pae(payload)))).to_bytes()))
     origin, _, root = body["checkpoint"].split("\n")[:3]
     note = Checkpoint(origin, len(body["entries"]), base64.b64decode(root))
     body["checkpoint"] = sign_checkpoint(note, LogKey.load(life.custody.config.keys / "log.pem"))
-    bundle.write_text(json.dumps(body))
+    bundle.write_bytes(written(body))
     code, report = verify(bundle, trust)
     assert code == 4
     assert f"entry {life.record.size} cannot be read" in reasons(report)
@@ -532,7 +544,7 @@ MISPLACED: dict[str, tuple[Callable[[Life], int], str]] = {
     "a key id of another key": (wrong_keyid, "does not fit the key"),
     "a role nobody knows": (unknown_role, "unknown role"),
     "a key of another kind": (no_p256, "not an uncompressed P-256 public key"),
-    "a revoked key": (revoked, "signed by a key that is not enrolled"),
+    "a revoked key": (revoked, "signed by a key that is not on record"),
     "an approval without the role": (by_trainer_role, "mel may not say approval"),
 }
 
@@ -579,6 +591,7 @@ def lived(folder: Path, **how: Any) -> Life:
     document = {**criteria_document("loans"), **how.get("criteria", {})}
     author = how.get("author", "dana")
     seal = life.say(author, Action.SEAL, life.case, kinds.SEAL, life.sealed(document, how.get("policy")))
+    life.countersign(seal)
     for number in range(how.get("attempts", 1) - 1):
         life.start(seal, f"try{number}")
     started = {**life.started(seal), **how.get("start", {})}
@@ -589,8 +602,13 @@ def lived(folder: Path, **how: Any) -> Life:
         life.finish(start, **how.get("finish", {}))
     for _ in range(how.get("openings", 1)):
         life.validate(seal, **how.get("measured", {}))
-    for who in how.get("approvers", ("ari", "cora")):
-        life.approve(who)
+    for who in how.get("approvers", ("ari", "cora")):  # past the desk, which stops some of them
+        life.forge(
+            who,
+            life.model,
+            kinds.APPROVAL,
+            {"use_case": "loans", "verdict": "approve", "reason": f"read {life.record.size} entries"},
+        )
     return life
 
 
@@ -784,7 +802,7 @@ def scanned_by_the_trainer(folder: Path) -> Life:
     add_person(life.custody, "olga", "mel", ["ml_engineer", "validator"])
     inputs = life.record.about(life.model.sha256, kinds.CHECK_RESULT)[0].predicate["inputs"]
     said = life.result("artifact.scan", {"critical_findings": (0.0, 0.0, 0.0)}, inputs, stage="artifact")
-    life.say("mel", Action.SCAN, life.model, kinds.CHECK_RESULT, said)
+    life.forge("mel", life.model, kinds.CHECK_RESULT, said)
     for who in ("ari", "cora"):
         life.approve(who)
     return life
@@ -1143,7 +1161,7 @@ def test_two_bundles_are_one_too_many(honest: tuple[Life, Path, Path]) -> None:
 def test_people_read_the_answer_first(honest: tuple[Life, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(honest[1]), "--trust", str(honest[2])]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("GO ")
+    assert lines[0].startswith("GO, freshness unproven ")
     assert any("freshness unproven" in line for line in lines)
 
 

@@ -45,6 +45,8 @@ class Statement:
     def from_bytes(cls, raw: bytes) -> Statement:
         """Read a statement strictly; exactly one subject, with a sha256."""
         body = strictjson.parse_object(raw, max_bytes=MAX_STATEMENT_BYTES, what="statement")
+        if strictjson.dump(body) != raw:
+            raise InvalidInput("statement is not in the one form in which statements are signed")
         if set(body) != {"_type", "subject", "predicateType", "predicate"}:
             raise InvalidInput(f"statement has the fields {sorted(body)}")
         if body["_type"] != STATEMENT_TYPE:

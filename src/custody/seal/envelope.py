@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from custody.core import strictjson
@@ -20,6 +20,8 @@ from custody.errors import InvalidInput, Tampered
 from custody.seal.keys import Signer, keyid_of, verify_p256
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""The order n of the curve P-256 (FIPS 186-4, D.1.2.3)."""
 MAX_ENVELOPE_BYTES = 2 * MAX_STATEMENT_BYTES
 _AS_WRITTEN = re.compile(
     b'{"dsseEnvelope":{"payload":"([A-Za-z0-9+/=]*)","payloadType":"%s","signatures":'
@@ -62,7 +64,7 @@ class Envelope:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Envelope:
-        """Read a bundle strictly: these fields, one signature, one key hint, nothing else."""
+        """Read a bundle strictly: these fields, one signature, one key hint, byte for byte as `to_bytes` writes it."""
         found = _AS_WRITTEN.fullmatch(raw) if len(raw) <= MAX_ENVELOPE_BYTES else None
         if found:
             payload = strictjson.b64decode(found[1].decode(), what="payload")
@@ -83,9 +85,12 @@ class Envelope:
             if not isinstance(keyid, str):
                 raise InvalidInput("envelope's key id is not text")
             payload = strictjson.b64decode(dsse["payload"], what="payload")
-            return cls(payload, keyid, strictjson.b64decode(signature["sig"], what="signature"))
+            envelope = cls(payload, keyid, strictjson.b64decode(signature["sig"], what="signature"))
         except (TypeError, KeyError, ValueError, AttributeError):
             raise InvalidInput("envelope has the wrong shape") from None
+        if envelope.to_bytes() != raw:
+            raise InvalidInput("envelope is not in the one form in which envelopes are written")
+        return envelope
 
     @cached_property
     def statement(self) -> Statement:
@@ -116,7 +121,22 @@ def seal(statement: Statement, signer: Signer) -> Envelope:
     payload = statement.to_bytes()
     if len(payload) > MAX_STATEMENT_BYTES:
         raise InvalidInput(f"the statement is {len(payload)} bytes long; the limit is {MAX_STATEMENT_BYTES}")
-    return Envelope(payload, signer.keyid, signer.sign(pae(payload)))
+    return in_one_form(Envelope(payload, signer.keyid, signer.sign(pae(payload))))
+
+
+def in_one_form(envelope: Envelope) -> Envelope:
+    """Return the envelope with the lower of the two valid forms of its signature, (r, s) and (r, n - s).
+
+    Anybody can turn one into the other, and not every signer makes the lower. What leaves Custody has one form, so
+    that no bit of it can be changed unnoticed.
+    """
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+    try:
+        r, s = decode_dss_signature(envelope.signature)
+    except ValueError:
+        return envelope  # no signature at all, which `verify` finds out
+    return replace(envelope, signature=encode_dss_signature(r, _ORDER - s)) if s > _ORDER // 2 else envelope
 
 
 def pae(payload: bytes) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 from custody.adapters.memory import FileMemory
 from custody.adapters.sqlite import SqliteStore
 from custody.core import predicates as kinds
+from custody.core import strictjson
 from custody.core.statement import Statement
 from custody.core.subject import Subject
 from custody.errors import CustodyError, InvalidInput, Tampered, Unavailable
@@ -588,7 +589,7 @@ def test_a_bundle_carries_every_entry_and_nothing_brings_its_own_trust(world: Wo
     bundle = json.loads(path.read_text())
     assert set(bundle) == {"format", "origin", "checkpoint", "entries"}
     assert bundle["checkpoint"] == world.log.read().note
-    assert [Envelope.from_bytes(json.dumps(e).encode()) for e in bundle["entries"]] == ENVELOPES[:4]
+    assert [Envelope.from_bytes(strictjson.dump(e)) for e in bundle["entries"]] == ENVELOPES[:4]
     write_trust_root(tmp_path / "trust.json", ORIGIN, "key", "owner")
     assert json.loads((tmp_path / "trust.json").read_text())["log_key"] == "key"
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

@@ -35,7 +35,7 @@ def test_a_go_that_holds_says_so_in_two_lines(honest: Life, tmp_path: Path, caps
         code, lines = read(honest, tmp_path, capsys, *words)
         assert code == 0
         assert lines[:2] == [
-            f"GO (decided in entry {entry})  {honest.model.sha256}",
+            f"GO, freshness unproven (decided in entry {entry})  {honest.model.sha256}",
             "TODAY: nothing stands against it",
         ]
         assert any("nothing stands against it today" in line for line in lines[2:])
@@ -47,7 +47,7 @@ def test_an_expired_go_says_so_in_the_second_line(
     at = honest.later(400)
     code, lines = read(honest, tmp_path, capsys, "--at", at)
     assert code == 0
-    assert lines[0].startswith("GO (decided in entry ")
+    assert lines[0].startswith("GO, freshness unproven (decided in entry ")
     assert lines[1].startswith("TODAY: NOT MET, the decision expired at ")
     assert not any("nothing stands against it" in line for line in lines)
     assert read(honest, tmp_path, capsys, "--at", at, "--require-today")[0] == 1
@@ -60,7 +60,7 @@ def test_a_quarantined_and_a_retired_model_say_so_in_the_second_line(
     open_incident(life)
     code, lines = read(life, tmp_path, capsys)
     assert code == 0
-    assert lines[0].startswith("GO (decided in entry ")
+    assert lines[0].startswith("GO, freshness unproven (decided in entry ")
     assert lines[1].startswith("TODAY: NOT MET, incident i1 (evasion) is open")
     assert read(life, tmp_path, capsys, "--require-today")[0] == 1
     code, lines = read(life, tmp_path, capsys, "--require-today", "--json")
@@ -76,7 +76,7 @@ def test_nothing_stands_against_it_is_said_of_a_go_alone(tmp_path: Path, capsys:
     life = refused_life(tmp_path / "life")
     code, lines = read(life, tmp_path, capsys)
     assert code == 1
-    assert lines[0].startswith("NO-GO (decided in entry ")
+    assert lines[0].startswith("NO-GO, freshness unproven (decided in entry ")
     assert not any("nothing stands" in line or line.startswith("TODAY") for line in lines)
     assert read(life, tmp_path, capsys, "--require-today")[0] == 1
     open_incident(life)
@@ -85,7 +85,7 @@ def test_nothing_stands_against_it_is_said_of_a_go_alone(tmp_path: Path, capsys:
 
 def test_without_a_decision_there_is_no_entry_to_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, lines = read(undecided_life(tmp_path / "life"), tmp_path, capsys, "--require-today")
-    assert (code, lines[0]) == (3, "UNKNOWN")
+    assert (code, lines[0]) == (3, "UNKNOWN, freshness unproven")
 
 
 def test_bounds_and_policy_are_written_for_people(
