@@ -134,7 +134,9 @@ class Log:
         self._store, self._memory = store, memory
         self.origin, self._key = origin, key
         self._newest_key: NewestKey = newest_key or (lambda _rows: public)
-        self.public, self._publics = public, {public}
+        self.public = public
+        self._in_force = public if newest_key is None else b""
+        """The log's key as this process last learned it; empty where only reading the entries can tell."""
         self._known: tuple[int, bytes] | None = None
         self._group = Group(lambda rows: self._commit(rows, None))
 
@@ -238,13 +240,48 @@ class Log:
         for seen in (remembered, anchored):
             if seen and frontiers[seen[0]].root != seen[1]:  # (5)
                 raise Tampered(f"the first {seen[0]} entries are not those seen before: history was rewritten")
-        self._publics.add(public)
+        self._in_force = public
         self._known = (checkpoint.size, checkpoint.root)
         self._memory.remember(self.origin, checkpoint.size, checkpoint.root)
         if known:
             return Reading(rows, checkpoint, head.note, frontiers, known.fresh, known.seen, verified, tape)
         before = remembered[0] if remembered else 0
         return Reading(rows, checkpoint, head.note, frontiers, remembered is not None, before, verified, tape)
+
+    def newest(self) -> tuple[Checkpoint, str]:
+        """Return the newest checkpoint and its note, without reading the entries.
+
+        Its signature is checked, and that it is not older than what this client has seen. Whether the entries
+        give its root is for the caller to see, before `accept`. Where the log's key may have changed since,
+        everything is read. Raises `Tampered`.
+        """
+        head = self._store.read(0, 0).head
+        if head is None:
+            raise Tampered("the ledger has no checkpoint", hint="restore it from a backup")
+        try:
+            checkpoint = self._check_head(head, self._in_force)
+        except Tampered:
+            reading = self.read()
+            return reading.checkpoint, reading.note
+        for size, _ in self.remembered():
+            if checkpoint.size < size:
+                raise Tampered(
+                    f"the ledger was cut short: it has {checkpoint.size} entries, and {size} were seen before",
+                    hint="restore the missing entries from a backup or from an exported bundle",
+                )
+        return checkpoint, head.note
+
+    def remembered(self) -> list[tuple[int, bytes]]:
+        """Return size and root of what this client has seen, and of what it knows others vouch for."""
+        return [seen for seen in (self._memory.last(self.origin), self._memory.anchored(self.origin)) if seen]
+
+    def accept(self, checkpoint: Checkpoint) -> None:
+        """Remember a checkpoint whose root the entries gave, and that begins with what was remembered."""
+        self._memory.remember(self.origin, checkpoint.size, checkpoint.root)
+
+    def rows(self, start: int, stop: int) -> Sequence[Row]:
+        """Return stored rows, unverified."""
+        return self._store.read(start, stop).rows
 
     def every_signature_held(self, reading: Reading) -> None:
         """Remember that each signature of a reading was verified, so that the next visit need not do it again."""
@@ -274,19 +311,22 @@ class Log:
                     raise Tampered("refusing to sign: the ledger's newest root is not the one seen before")
                 before = None
         if before is not None:
-            self._check_head(before)
+            try:
+                self._check_head(before, self._in_force, self._key.public)
+            except Tampered as error:
+                raise Tampered(f"refusing to sign: {error.message}") from None
         return sign_checkpoint(Checkpoint(self.origin, frontier.size, frontier.root), self._key)
 
-    def _check_head(self, head: Head) -> None:
-        """Refuse to build on a head that this log did not sign: another process moved on, or somebody else did."""
-        for public in (*self._publics, self._key.public if self._key else b""):
+    def _check_head(self, head: Head, *keys: bytes) -> Checkpoint:
+        """Return a head's checkpoint; raises `Tampered` unless one of these keys signed it."""
+        for public in filter(None, keys):
             try:
                 found = open_checkpoint(head.note, self.origin, public)
             except (Tampered, InvalidInput):
                 continue
             if (found.size, found.root) == (head.frontier.size, head.frontier.root):
-                return
-        raise Tampered("refusing to sign: the ledger's newest checkpoint is not the log's")
+                return found
+        raise Tampered("the ledger's newest checkpoint is not the log's")
 
 
 def leaf_of(envelope: Envelope) -> bytes:

@@ -7,7 +7,7 @@ right edge (at most 64 of them), which is all that appending needs. Section numb
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 HASH_BYTES = 32
@@ -147,6 +147,62 @@ def check_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byte
             second = node_hash(second, sibling)
         node, last = node >> 1, last >> 1
     return last == 0 and first == old_root and second == new_root
+
+
+Node = Callable[[int, int], bytes]
+"""`node(level, index)`: the root of the complete subtree of 2**level leaves that begins at leaf index * 2**level."""
+
+
+def span_root(node: Node, low: int, high: int) -> bytes:
+    """Return the root over leaves `low` to before `high` (2.1), where `low` is a multiple of the span's full width."""
+    if low == high:
+        return EMPTY_ROOT
+    parts: list[bytes] = []
+    place = low
+    for level in range((high - low).bit_length() - 1, -1, -1):
+        if (high - low) >> level & 1:
+            parts.append(node(level, place >> level))
+            place += 1 << level
+    root = parts.pop()
+    while parts:
+        root = node_hash(parts.pop(), root)
+    return root
+
+
+def inclusion_path(node: Node, index: int, size: int) -> list[bytes]:
+    """Return the audit path of leaf `index` in a tree of `size` (2.1.1), from nodes that were kept: O(log size)."""
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} is not in a tree of {size}")
+    path: list[bytes] = []
+    low, high = 0, size
+    while high - low > 1:
+        middle = low + _split(high - low)
+        if index < middle:
+            path.append(span_root(node, middle, high))
+            high = middle
+        else:
+            path.append(span_root(node, low, middle))
+            low = middle
+    return path[::-1]
+
+
+def consistency_path(node: Node, old: int, size: int) -> list[bytes]:
+    """Return the proof that the first `old` leaves are a prefix (2.1.2), from nodes that were kept: O(log size)."""
+    if not 0 < old <= size:
+        raise ValueError(f"a tree of {old} is no prefix of one of {size}")
+    path: list[bytes] = []
+    low, high = 0, size
+    while old != high:
+        middle = low + _split(high - low)
+        if old <= middle:
+            path.append(span_root(node, middle, high))
+            high = middle
+        else:
+            path.append(span_root(node, low, middle))
+            low = middle
+    if low:
+        path.append(span_root(node, low, high))
+    return path[::-1]
 
 
 def _split(size: int) -> int:
