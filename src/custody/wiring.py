@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,12 +36,15 @@ from custody.stages.people import check_name, enrol
 if TYPE_CHECKING:
     from custody.adapters.key_files import KeyFiles
     from custody.adapters.memory import ForgivingMemory
+    from custody.adapters.nodes import NodeFiles
     from custody.adapters.postgres import PostgresStore
     from custody.adapters.sqlite import SqliteStore
+    from custody.adapters.tiles import TileFolder
     from custody.adapters.witness_book import FileBook
     from custody.adapters.witness_server import WitnessServer
     from custody.core.evidence import Evidence
     from custody.core.sandbox import Sandbox
+    from custody.ledger.prover import Prover
     from custody.ledger.witness import Witness
     from custody.records.freshness import Freshness
     from custody.records.vault import ModelVault
@@ -125,6 +129,36 @@ class Custody:
         from custody.adapters.key_files import KeyFiles
 
         return KeyFiles(self.config.keys, self.config.own_keys, self.config.passphrase)
+
+    @cached_property
+    def nodes(self) -> NodeFiles:
+        """Return the nodes of the ledger's tree, kept beside it; in a passing folder where nothing can be written."""
+        from custody.adapters.nodes import NodeFiles
+
+        folder = self.config.folder
+        if os.access(folder, os.W_OK):
+            return NodeFiles(folder / "nodes")
+        self._passing = tempfile.TemporaryDirectory(prefix="custody-nodes-")
+        return NodeFiles(Path(self._passing.name))
+
+    @cached_property
+    def prover(self) -> Prover:
+        """Return what makes proofs about this project's ledger."""
+        from custody.ledger.prover import Prover
+
+        return Prover(self.desk.log, self.nodes)
+
+    def tiles(self, folder: Path | None = None) -> TileFolder:
+        """Return the folder of tiles: `folder`, or the project's own."""
+        from custody.adapters.tiles import TileFolder
+
+        return TileFolder(folder or self.config.folder / "tiles")
+
+    def publish(self, tiles: TileFolder, *, anew: bool = False) -> int:
+        """Bring a folder of tiles up to the newest checkpoint; returns how many files were written."""
+        checkpoint, note = self.prover.newest()
+        write = tiles.rebuild if anew else tiles.refresh
+        return write(checkpoint.size, note, self.prover.node, self.prover.records)
 
     @cached_property
     def vault(self) -> ModelVault:

@@ -84,6 +84,8 @@ class TileFolder:
     def _partial(self) -> list[Tile]:
         found = []
         for path in self.folder.glob("tile/**/*.p/*"):
+            if not path.is_file():
+                continue
             try:
                 found.append(read_path(path.relative_to(self.folder).as_posix()))
             except CustodyError:  # not one of ours

@@ -1,16 +1,19 @@
-"""`custody ledger`: the log itself, and who outside has seen it."""
+"""`custody ledger`: the log itself, its proofs, and who outside has seen it."""
 
 from __future__ import annotations
 
 import click
 
 from custody.cli.anchor import anchor, anchors
+from custody.cli.proofs import check, prove, rebuild, status, tiles, verify
 
 
 @click.group()
 def ledger() -> None:
-    """Look after the ledger: have outside eyes see it."""
+    """Look after the ledger: verify it, prove what stands in it, have outside eyes see it."""
 
 
+for command in (verify, prove, check, status, tiles, rebuild):
+    ledger.add_command(command)
 ledger.add_command(anchor)
 ledger.add_command(anchors)

@@ -31,7 +31,7 @@ NOUNS = {
     "access": ("custody.cli.access", "Grant, delegate, review and explain rights; break the glass."),
     "who-can": ("custody.cli.who_can", "Who may do this, by what right, until when, and did they."),
     "keys": ("custody.cli.keys", "Look after keys and the trust root: list, make, replace, revoke, agree."),
-    "ledger": ("custody.cli.ledger", "Look after the ledger: have outside eyes see it."),
+    "ledger": ("custody.cli.ledger", "Verify the ledger, prove what stands in it, have outside eyes see it."),
     "witness": (
         "custody.cli.witness",
         "Be the outside eye of somebody's ledger: sign it only if nothing was rewritten.",

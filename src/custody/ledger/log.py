@@ -271,9 +271,19 @@ class Log:
                 )
         return checkpoint, head.note
 
-    def remembered(self) -> list[tuple[int, bytes]]:
+    def marks(self) -> tuple[tuple[int, bytes] | None, tuple[int, bytes] | None]:
         """Return size and root of what this client has seen, and of what it knows others vouch for."""
-        return [seen for seen in (self._memory.last(self.origin), self._memory.anchored(self.origin)) if seen]
+        return self._memory.last(self.origin), self._memory.anchored(self.origin)
+
+    def remembered(self) -> list[tuple[int, bytes]]:
+        """Return those of the two marks that there are."""
+        return [mark for mark in self.marks() if mark]
+
+    def learn_key(self) -> bytes:
+        """Return the log's key in force, from the entries where only they can tell."""
+        if not self._in_force:
+            self.read()
+        return self._in_force
 
     def accept(self, checkpoint: Checkpoint) -> None:
         """Remember a checkpoint whose root the entries gave, and that begins with what was remembered."""

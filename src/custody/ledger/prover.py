@@ -115,14 +115,14 @@ class Prover:
                 yield _record(row)
 
     def first_altered(self) -> int | None:
-        """Return the first entry whose leaf is not the one that the newest checkpoint covers, if the nodes tell."""
-        checkpoint, _ = self._log.newest()
-        if self._nodes.size < checkpoint.size or self._root(checkpoint.size) != checkpoint.root:
-            return None
-        for first in range(0, checkpoint.size, ROWS_AT_ONCE):
-            for row in self._log.rows(first, min(first + ROWS_AT_ONCE, checkpoint.size)):
-                if row.leaf != self._nodes.node(0, row.index):
-                    return row.index
+        """Return the first entry whose leaf is not the one this client saw before, if the nodes still tell."""
+        for size, root in self._log.remembered():
+            if self._nodes.size < size or self._root(size) != root:
+                continue
+            for first in range(0, size, ROWS_AT_ONCE):
+                for row in self._log.rows(first, min(first + ROWS_AT_ONCE, size)):
+                    if row.leaf != self._nodes.node(0, row.index):
+                        return row.index
         return None
 
     def _fits(self, checkpoint: Checkpoint, progress: Progress | None) -> bool:
