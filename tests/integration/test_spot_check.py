@@ -231,6 +231,30 @@ def test_a_model_that_was_there_before_the_run_is_no_model_of_it(place: Any, nam
     assert place.custody("run", "list").body["runs"][-1]["state"] == "compromised"
 
 
+DRAFT = "open('model/model.pkl', 'w').write('x'); open('data/train.csv').read(); "
+NO_DATA = {
+    "never": ("open('model/model.pkl', 'w').write('x')", ["the run opened none of its data"]),
+    "too late": (
+        DRAFT,
+        ["model.pkl was written before the run opened any of its data"],
+    ),
+    "a first draft, written again": (
+        DRAFT + "open('model/model.pkl', 'w').write('y')",
+        [],
+    ),
+    "settings first": (
+        DRAFT.replace("model.pkl", "settings.json") + "open('model/m.pkl', 'w').write('y')",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_DATA)
+def test_a_run_that_makes_its_model_without_looking_at_the_data_is_flagged(place: Any, name: str) -> None:
+    text, anomalies = NO_DATA[name]
+    assert train(place, text + "\n")["anomalies"] == anomalies
+
+
 def test_a_configuration_copied_beside_a_model_is_fine(place: Any) -> None:
     (place.folder / "settings.json").write_text('{"depth": 2}')
     train(place, script() + "import shutil\nshutil.copy('settings.json', 'model/settings.json')\n")

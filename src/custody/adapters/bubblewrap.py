@@ -27,6 +27,7 @@ from typing import IO
 
 from custody.adapters import hints, seccomp
 from custody.adapters.bare import Bare
+from custody.adapters.observe import Eye
 from custody.adapters.program import INSIDE, Program, resolve, sealed_environment
 from custody.adapters.supervise import LOG_LIMIT, Adopting, Ear, Group, Limits, supervise
 from custody.adapters.view import View
@@ -108,14 +109,17 @@ class Bubblewrap:
                 view.bind_relative(output.relative_to(work).as_posix(), output, writable=True)
             else:
                 view.bind(str(output), output, writable=True)
+            eye = stack.enter_context(Eye([mount.source for mount in mounts if not mount.sha256], output))
             started = self._start(program, view, environment, stream, limits, piped=False)
             try:
                 outcome = supervise(
                     started.process, first=started.first, limits=limits, output=output, log=log, watch=watch, ear=ear
                 )
                 reported = started.exit_code()
+                seen = eye.seen()
             finally:
                 started.close()
+        outcome = replace(outcome, opened=seen.opened, early=seen.early)
         tail = hints.read_tail(log)
         if reported is None and not outcome.hint and not outcome.enough:
             raise _setup_failure(tail, program)

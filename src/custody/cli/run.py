@@ -15,6 +15,8 @@ from custody.errors import InvalidInput
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from custody.core.evidence import Evidence, Record
+
 
 class _Run(click.Group):
     """`run -- COMMAND` trains; `run list`, `run show` and `run reproduce` look back."""
@@ -188,7 +190,23 @@ def show(app: App, run_id: str) -> None:
         f"  machine      {said['environment']['machine']['cpu']}, {said['environment']['machine']['cpus']} cores",
         f"  isolation    {said['isolation']['kind']}: {said['isolation']['detail']}",
     ]
-    app.show({**said, "entry": begun.index}, lines)
+    told, more = _told(record, begun)
+    app.show({**said, "entry": begun.index, **told}, [*lines, *more])
+
+
+def _told(record: Record, begun: Evidence) -> tuple[dict[str, Any], list[str]]:
+    """Return what a run said of its steps, what was noticed, and who repeated it."""
+    from custody.core import predicates as kinds
+
+    ends = [e for e in record.of_kind(kinds.TRAINING_FINISH) if kinds.start_of(e.predicate) == begun.digest]
+    details = ends[-1].predicate["runDetails"] if ends else {}
+    transcript, anomalies = details.get("transcript") or {}, list(details.get("anomalies") or [])
+    spots = [e for e in record.of_kind(kinds.SPOT_CHECK) if e.predicate["start"] == begun.digest]
+    lines = [f"  transcript   {transcript['steps']} steps, {transcript['tolerance']}"] if transcript else []
+    lines += [f"  look at this {text}" for text in anomalies]
+    lines += [f"  spot check   {e.predicate['verdict']}, {e.predicate['steps']} steps, by {e.person}" for e in spots]
+    checks = [{"by": e.person, "entry": e.index, "verdict": e.predicate["verdict"]} for e in spots]
+    return {"transcript": transcript, "anomalies": anomalies, "spot_checks": checks}, lines
 
 
 @run.command()

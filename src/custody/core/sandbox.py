@@ -84,6 +84,10 @@ class Outcome:
     max_rss: int
     hint: str
     enough: bool = False
+    opened: bool | None = None
+    """Whether the run opened any of its inputs; None where nobody could see that."""
+    early: Sequence[str] = ()
+    """Files of the output folder that were written before any input was opened."""
 
     @property
     def succeeded(self) -> bool:

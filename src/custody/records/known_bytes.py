@@ -1,8 +1,8 @@
-"""Whether a model was there before the run that is said to have made it."""
+"""Whether a model was there before the run that is said to have made it, or before that run saw its data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,6 +10,7 @@ from custody.core import predicates as kinds
 from custody.core.data_rules import contents_of
 from custody.core.evidence import Evidence, Record
 from custody.core.model_file import SUFFIXES, model_file
+from custody.core.sandbox import Outcome
 
 
 def there_before(record: Record, start: Evidence, made: Mapping[str, str]) -> list[str]:
@@ -18,14 +19,30 @@ def there_before(record: Record, start: Evidence, made: Mapping[str, str]) -> li
     `made` maps the paths of the output to their sha256. Where a file is the model by its name, that file
     counts; else all files together, since an honest run may well copy a configuration beside its weights.
     """
-    named = [path for path in made if PurePosixPath(path).suffix.lower() in SUFFIXES]
-    judged = [model_file(named)] if named else list(made)
+    judged = _model_of(made)
     known = _shown(record, start) | (_elsewhere(record, start) if start.predicate["seal"] else {})
     found = [(path, known[made[path]]) for path in judged if made[path] in known]
     if not judged or len(found) < len(judged):
         return []
     path, where = found[0]
     return [f"{path} was not made by this run: it has the very bytes of {where}"]
+
+
+def without_data(outcome: Outcome, made: Iterable[str]) -> list[str]:
+    """Say so when the model cannot have been trained on the data: they were not opened, or only after it was there."""
+    if outcome.opened is False:
+        return ["the run opened none of its data"]
+    judged = _model_of(made)
+    if judged and set(judged) <= set(outcome.early):
+        return [f"{judged[0]} was written before the run opened any of its data"]
+    return []
+
+
+def _model_of(made: Iterable[str]) -> list[str]:
+    """Return the files that are the model: the one that is by its name, else all."""
+    names = list(made)
+    named = [path for path in names if PurePosixPath(path).suffix.lower() in SUFFIXES]
+    return [model_file(named)] if named else names
 
 
 def _shown(record: Record, start: Evidence) -> dict[str, str]:

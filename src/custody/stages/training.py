@@ -24,7 +24,7 @@ from custody.desk import Desk, Pen
 from custody.errors import InvalidInput, OutOfOrder, Tampered, Unavailable, Unknown
 from custody.records.datasets import check_bytes, dataset, datasets, manifest_of
 from custody.records.freshness import eyes_of
-from custody.records.known_bytes import there_before
+from custody.records.known_bytes import there_before, without_data
 from custody.records.lineage import attempts_of
 from custody.records.output import claimed
 from custody.seal.digest import Manifest, describe, fingerprints, verify, walk
@@ -318,7 +318,9 @@ def _finish(
     model = Subject(str(start.predicate["use_case"]), manifest.sha256)
     copies = [order.out] if order.keep else []
     trouble += there_before(record, start, {file.path: file.sha256 for file in manifest.files})
-    anomalies = heard.anomalies + _missing_transcript(record, start, heard)
+    anomalies = [*heard.anomalies, *_missing_transcript(record, start, heard)]
+    without = without_data(outcome, [file.path for file in manifest.files])
+    (trouble if _asks_for_transcript(record, start) else anomalies).extend(without)
     said = _provenance(start, manifest, outcome, trouble, copies, log)
     said["runDetails"]["anomalies"] = anomalies
     if heard.steps:
@@ -337,9 +339,13 @@ def _finish(
 
 def _missing_transcript(record: Record, start: Evidence, heard: Recorder) -> list[str]:
     """Say so when the sealed policy asks for a transcript and the script wrote none."""
+    missing = _asks_for_transcript(record, start) and not heard.steps
+    return ["the sealed policy asks for a transcript, and the run wrote none"] if missing else []
+
+
+def _asks_for_transcript(record: Record, start: Evidence) -> bool:
     seal = record.by_digest(str(start.predicate["seal"]))
-    asked = seal is not None and seal.predicate["policy"].get("transcript") is True
-    return ["the sealed policy asks for a transcript, and the run wrote none"] if asked and not heard.steps else []
+    return seal is not None and seal.predicate["policy"].get("transcript") is True
 
 
 def _provenance(
