@@ -31,6 +31,9 @@ def status(app: App, use_case: str) -> None:
         entries = ", ".join(map(str, state.entries[-3:]))
         tail = click.style(f"  [{'...' if len(state.entries) > 3 else ''}{entries}]" if entries else "", dim=True)
         lines.append(f"  {state.stage:<11} {word(state.state)} {state.sentence}{tail}")
+    entries = ", ".join(map(str, found.access.entries[-3:]))
+    tail = click.style(f"  [{entries}]" if entries else "", dim=True)
+    lines += ["", f"  {'access':<11} {word(found.access.state)} {found.access.sentence}{tail}"]
     lines += ["", f"  {fresh.sentence[0].upper()}{fresh.sentence[1:]}"]
     if found.steps:
         step = found.steps[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,6 +89,36 @@ def due(record: Record, days: int = DAYS) -> tuple[Evidence | None, datetime | N
     last = signed[-1] if signed else None
     since = moment((last or record.entries[0]).at) if len(record.entries) else None
     return last, since + timedelta(days=days) if since else None
+
+
+@dataclass(frozen=True)
+class AccessState:
+    """How access stands: `state` is met, not_met or unknown; `findings` are what has to be done about it."""
+
+    state: str
+    sentence: str
+    entries: tuple[int, ...]
+    findings: Sequence[Finding]
+
+
+def access_state(record: Record, at: str) -> AccessState:
+    """Tell whether the last review of all access is young enough, and no emergency waits for its review."""
+    now = moment(at)
+    if now is None or not record.entries:
+        return AccessState("unknown", "no moment to judge by", (), ())
+    late, broken = _overdue(record, now), emergencies(record)
+    last, when = due(record)
+    entries = tuple(item.entry for item in broken if item.entry is not None)
+    if broken:
+        more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+        disputed = any("(disputed)" in item.what for item in broken)
+        state = "not_met" if disputed or late else "unknown"
+        return AccessState(state, broken[-1].what + more, entries, [*broken, *late])
+    if late:
+        return AccessState("not_met", late[0].what, (last.index,) if last else (), late)
+    by = f"all access was reviewed by {last.person}" if last else "no review is due yet"
+    until = when.date().isoformat() if when else ""
+    return AccessState("met", f"{by}; the next is due {until}", (last.index,) if last else (), ())
 
 
 def _overdue(record: Record, at: datetime) -> list[Finding]:

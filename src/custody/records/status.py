@@ -17,6 +17,7 @@ from custody.core.subject import use_case_subject
 from custody.core.trust_rules import countersignature, countersigners
 from custody.records.datasets import datasets
 from custody.records.lineage import Chain, attempts_of, chain_of, models, open_incidents
+from custody.records.review import AccessState, Finding, access_state
 
 SOURCE_EXAMPLE = (
     "custody source decide build --appetite 0.3 --criticality 0.7 --expertise 0.8 "
@@ -56,6 +57,7 @@ class Standing:
     model: str
     stages: Sequence[StageState]
     steps: Sequence[Step]
+    access: AccessState
 
 
 def standing(
@@ -85,6 +87,8 @@ def standing(
         view.incident(),
         view.retirement(),
     ]
+    access = access_state(record, at)
+    view.first(access.findings)
     return Standing(
         use_case,
         str(opened.predicate["tier"]) if opened else "",
@@ -92,6 +96,7 @@ def standing(
         finish.subject.sha256 if finish else "",
         stages,
         view.steps,
+        access,
     )
 
 
@@ -118,6 +123,13 @@ class _View:
         roles = tuple(sorted(str(role) for role in GRANTS[action]))
         persons = tuple(sorted({actor.name for actor in self.actors if actor.roles & GRANTS[action]}))
         self.steps.append(Step(action, roles, persons, command, why))
+
+    def first(self, findings: Sequence[Finding]) -> None:
+        """Put what has to be done about rights before everything else."""
+        later, self.steps = self.steps, []
+        for finding in findings:
+            self._step(Action.REVIEW_ACCESS, finding.command, finding.what)
+        self.steps += later
 
     def sourcing(self) -> StageState:
         found = self._of(kinds.SOURCING)
