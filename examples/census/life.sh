@@ -49,6 +49,7 @@ say data check census-train --as emil || true # findings are on record; the gate
 
 # Criteria: sealed before training.
 say gate seal criteria.toml --as sara
+say gate countersign --as rosa --reason "each bound follows from our risk policy"
 
 # Training: no line of train.py knows of this.
 say run --as theo -- python train.py

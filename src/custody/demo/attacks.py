@@ -124,12 +124,53 @@ def biased_group(project: Project) -> Catch:
 
 def loosened_criteria(project: Project) -> Catch:
     """After seeing the result, the author lowers the bar and trains again."""
+    _loosen(project)
+    project.must("amend", "gate", "amend", "--post-hoc", who="dana")
+    life.countersign(project)
+    life.train(project, _quiet)
+    return _ruling(project.custody("gate", "decide", who="val"), "process.not_post_hoc", 1)
+
+
+def _loosen(project: Project) -> None:
     path = project.folder / "criteria.toml"
     text = path.read_text()
     path.write_text(text.replace("at_least = 0.80", "at_least = 0.60").replace("at_most = 0.12", "at_most = 0.30"))
-    project.must("seal again", "gate", "seal", "--post-hoc", who="dana")
-    life.train(project, _quiet)
-    return _ruling(project.custody("gate", "decide", who="val"), "process.not_post_hoc", 1)
+
+
+def one_signature(project: Project) -> Catch:
+    """The author seals criteria that nobody else has read, and the trainer starts at once."""
+    project.must("seal", "gate", "seal", who="dana")
+    step = project.custody("run", "--", sys.executable, "train.py", who="mel")
+    return _refusal(step, 3, "not countersigned", "criteria signed by two persons", _last(project, "criteria-seal"))
+
+
+def quiet_amendment(project: Project) -> Catch:
+    """After the security manager has signed, the author loosens the criteria, before anybody sees a result."""
+    _loosen(project)
+    amended = project.must("amend", "gate", "amend", who="dana")
+    step = project.custody("run", "--", sys.executable, "train.py", who="mel")
+    loosened = [change for change in amended.body["changes"] if change.startswith("loosened")]
+    refused = step.code == 3 and "not countersigned" in step.reason
+    reason = f"on record: {loosened[0] if loosened else 'nothing'}; {step.reason}"
+    return Catch(step, refused and bool(loosened), "amendments say what they loosen", reason, amended.body["entry"])
+
+
+def stolen_key(project: Project) -> Catch:
+    """A thief with an approver's key approves; the theft is noticed only when the model is in service."""
+    from custody.config import read_config
+    from custody.core import predicates as kinds
+    from custody.core.access import Action
+    from custody.core.subject import Subject
+    from custody.wiring import Custody
+
+    environment = {"CUSTODY_STATE": str(project.folder / ".state")}
+    desk = Custody(read_config(project.folder / "custody.toml", environment)).desk
+    approval = next(entry for entry in desk.read().of_kind(kinds.APPROVAL) if entry.actor == "ari")
+    said = {"name": "ari", "keyid": approval.keyid, "reason": "stolen", "compromised_since": approval.index}
+    pen = desk.permit("olga", Action.REVOKE_KEY)
+    revoked = pen.write(Subject("actor:ari", approval.keyid), kinds.KEY_REVOCATION, said)
+    step = project.custody("deploy", "--env", "production", who="otto")
+    return _refusal(step, 5, "process.approvals", "what a stolen key signed is void", revoked.index)
 
 
 def sealed_after_training(project: Project) -> Catch:

@@ -60,6 +60,22 @@ ATTACKS: Sequence[Attack] = (
         attacks.logged_afterwards,
     ),
     Attack(
+        "one signature",
+        "The author seals criteria that nobody else has read.",
+        "registered",
+        "run",
+        "custody gate countersign",
+        attacks.one_signature,
+    ),
+    Attack(
+        "a quiet amendment",
+        "After the second signature, the author loosens the criteria.",
+        "sealed",
+        "run",
+        "custody gate countersign",
+        attacks.quiet_amendment,
+    ),
+    Attack(
         "peeking at the exam",
         "The trainer asks for the held-out set as training data.",
         "sealed",
@@ -154,6 +170,14 @@ ATTACKS: Sequence[Attack] = (
         "deploy",
         "custody incident open MODEL --type supply-chain",
         attacks.swapped_weights,
+    ),
+    Attack(
+        "a stolen key",
+        "An approval turns out to be by a thief, in service.",
+        "served",
+        "deploy",
+        "custody gate approve; custody gate decide",
+        attacks.stolen_key,
     ),
     Attack(
         "used elsewhere",
