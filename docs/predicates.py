@@ -223,7 +223,10 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
             ),
             "evaluator": sha256("Over the source of all checks."),
         },
-        {"amends": sha256("Payload digest of the seal that this one replaces.")},
+        {
+            "amends": sha256("Payload digest of the seal that this one replaces."),
+            "changes": array("What that changes: loosened, tightened, added, removed or changed.", text("A change.")),
+        },
     ),
     kinds.TRAINING_START: (
         "A training run begins, under a seal and a checkpoint that covers it.",
@@ -361,7 +364,10 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
             "root": sha256("Root of the tree of that size."),
             "assurance": text("Whether duties were separated.", "separated", "solo"),
         },
-        {"expires": text("When the decision ends, or empty.")},
+        {
+            "expires": text("When the decision ends, or empty."),
+            "account": record("For people: signers, dissent, waivers, what is unknown, what was tried and amended."),
+        },
     ),
     kinds.VERIFICATION_SUMMARY: (
         "SLSA verification summary v1 of a decision: what other tools read.",
