@@ -27,8 +27,8 @@ class Reply:
 def post(url: str, body: bytes, content_type: str, seconds: float = SECONDS) -> Reply:
     """Send `body` to an http or https URL; raises `InvalidInput` for another URL, `Unavailable` for no answer.
 
-    The whole exchange has `seconds`: whoever answers one byte at a time is cut off as well. The answer is
-    not trusted in any way; what it says is verified by its signatures.
+    The message says what went wrong; who asked says of whom. The whole exchange has `seconds`: whoever answers
+    one byte at a time is cut off as well. The answer is not trusted in any way: its signatures are verified.
     """
     parts = _split(url)
     if parts.hostname is None:
@@ -48,16 +48,16 @@ def post(url: str, body: bytes, content_type: str, seconds: float = SECONDS) -> 
         short = bool(response.length) and len(answer) <= MAX_ANSWER_BYTES
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = f"no answer within {seconds:g} s" if late.is_set() or isinstance(error, TimeoutError) else _why(error)
-        raise Unavailable(f"{url}: {why}", hint="try again, or ask another one") from None
+        raise Unavailable(why, hint="try again, or ask another one") from None
     finally:
         watch.cancel()
         connection.close()
     if short:
-        raise Unavailable(f"{url}: the answer was cut short", hint="try again, or ask another one")
+        raise Unavailable("the answer was cut short", hint="try again, or ask another one")
     if late.is_set():
-        raise Unavailable(f"{url}: no answer within {seconds:g} s", hint="try again, or ask another one")
+        raise Unavailable(f"no answer within {seconds:g} s", hint="try again, or ask another one")
     if len(answer) > MAX_ANSWER_BYTES:
-        raise Unavailable(f"{url}: the answer is longer than {MAX_ANSWER_BYTES} bytes", hint="ask another one")
+        raise Unavailable(f"the answer is longer than {MAX_ANSWER_BYTES} bytes", hint="ask another one")
     return Reply(response.status, kind, answer)
 
 

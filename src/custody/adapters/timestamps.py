@@ -25,9 +25,9 @@ class HttpAuthority:
         nonce = secrets.randbits(63) | 1
         reply = post(self.url, request_for(body, nonce), "application/timestamp-query", self._seconds)
         if reply.status != 200:
-            raise Unavailable(f"{self.url}: answered {reply.status}", hint="is this a time-stamping authority?")
+            raise Unavailable(f"it answered {reply.status}", hint="is this a time-stamping authority?")
         try:
             check_reply(reply.body, body, nonce)
         except InvalidInput as error:
-            raise Unavailable(f"{self.url}: {error.message}", hint="ask another authority") from None
+            raise Unavailable(error.message, hint="ask another authority") from None
         return reply.body

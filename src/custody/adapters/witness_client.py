@@ -20,4 +20,4 @@ class HttpWitness:
         try:
             return Answer(reply.status, reply.body.decode(), reply.content_type)
         except UnicodeDecodeError:
-            raise Unavailable(f"{self.url}: the answer is not UTF-8", hint="is this a witness?") from None
+            raise Unavailable("the answer is not UTF-8", hint="is this a witness?") from None

@@ -51,7 +51,7 @@ def anchor(
     custody = app.custody
     panel = custody.panel(urls, authorities)
     if not app.json and (panel.eyes or panel.authorities):
-        app.say(f"asking {counted(len(panel.eyes), 'witness')}, {counted(len(panel.authorities), 'authority')} ...")
+        app.say(f"asking {counted(len(panel.eyes) + len(panel.authorities), 'outsider')} ...")
     found = show_outside(custody.desk, panel, [_read_note(path) for path in files])
     checkpoint = found.checkpoint
     lines = [f"{checkpoint.size} entries are anchored (entry {found.entry.index})."]

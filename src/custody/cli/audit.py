@@ -24,6 +24,7 @@ def verify(app: App) -> None:
     """Verify every entry, signature and root, and recompute every decision on record."""
     from custody.core.release import decide as judge
     from custody.errors import Tampered
+    from custody.records.freshness import freshness
 
     desk = app.custody.desk.thoroughly()
     record = desk.read()
@@ -39,7 +40,7 @@ def verify(app: App) -> None:
             raise Tampered(
                 f"the decision in entry {entry.index} is {said['verdict']}; the record gives {again.verdict}"
             )
-    fresh = app.custody.freshness()
+    fresh = freshness(record, desk.reading, desk.time())
     lines = [
         f"{record.size} entries, every signature and hash checked; "
         f"{counted(len(decisions), 'decision')} recomputed, {'it agrees' if len(decisions) == 1 else 'all agree'}.",

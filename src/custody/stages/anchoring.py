@@ -19,11 +19,19 @@ from typing import Protocol, TypeVar
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.evidence import Evidence
+from custody.core.strictjson import b64decode
 from custody.core.subject import Subject
 from custody.desk import CUSTODIAN, Desk
 from custody.errors import CustodyError, InvalidInput, OutOfOrder, Tampered, Unavailable, Unknown
-from custody.ledger.checkpoint import Checkpoint, cosignatures, read_checkpoint, read_size, with_cosignatures
-from custody.ledger.log import Moved, Reading, leaf_of
+from custody.ledger.checkpoint import (
+    Checkpoint,
+    cosignatures,
+    open_checkpoint,
+    read_checkpoint,
+    read_size,
+    with_cosignatures,
+)
+from custody.ledger.log import Moved, Reading
 from custody.ledger.merkle import prove_consistency
 from custody.ledger.note import Note, Signature, parse_note, parse_signatures
 from custody.ledger.witness import SIZE, Answer, Request
@@ -109,7 +117,7 @@ def anchor(desk: Desk, panel: Panel, notes: Sequence[str] = ()) -> Anchored:
     reading = _reading(desk)
     note, checkpoint = reading.note, reading.checkpoint
     if notes:
-        note, checkpoint = _given(reading, notes)
+        note, checkpoint = _given(desk, reading, notes)
         eyes = [_brought(one, panel.witnesses) for one in notes]
     else:
         reading, eyes = _ask_all(desk, reading, panel)
@@ -120,6 +128,8 @@ def anchor(desk: Desk, panel: Panel, notes: Sequence[str] = ()) -> Anchored:
     stamps = _each(lambda authority: _stamp(authority, checkpoint), panel.authorities)
     outcomes = (*eyes, *(outcome for outcome, _ in stamps))
     _enough(panel, cosigned, [token for _, token in stamps if token], outcomes)
+    if cosigned:
+        desk.log.anchored(checkpoint.size, checkpoint.root)
     pen = desk.permit(CUSTODIAN, Action.ANCHOR)
     entry = pen.write(
         Subject(f"ledger:{checkpoint.origin}", checkpoint.root.hex()),
@@ -153,6 +163,7 @@ def cover(desk: Desk, panel: Panel, shown: int | None = None) -> dict[str, int]:
         desk.log.cosign(note)
     except Moved:
         return {}
+    desk.log.anchored(reading.checkpoint.size, reading.checkpoint.root)
     return cosignatures(note, panel.witnesses)
 
 
@@ -176,8 +187,8 @@ def _reading(desk: Desk) -> Reading:
     return desk.reading
 
 
-def _given(reading: Reading, notes: Sequence[str]) -> tuple[str, Checkpoint]:
-    """Hold notes that came by file against this ledger: all of one size, with its root at that size."""
+def _given(desk: Desk, reading: Reading, notes: Sequence[str]) -> tuple[str, Checkpoint]:
+    """Hold notes that came by file against this ledger: of one size, with its root there, signed by its key."""
     texts = {parse_note(note).text for note in notes}
     if len(texts) != 1:
         raise InvalidInput("the cosigned notes are of several checkpoints", hint="give those of one")
@@ -188,6 +199,8 @@ def _given(reading: Reading, notes: Sequence[str]) -> tuple[str, Checkpoint]:
     checkpoint = Checkpoint(reading.checkpoint.origin, size, frontier.root)
     if texts != {checkpoint.body()}:
         raise Tampered(f"the note is of another history: its first {size} entries are not those of this ledger")
+    key = b64decode(desk.roster().root_at(size).log_key, what="log_key of the trust root")
+    open_checkpoint(notes[0], checkpoint.origin, key)
     return notes[0], checkpoint
 
 
@@ -290,4 +303,4 @@ def _last_shown(desk: Desk) -> int:
 def _proof(reading: Reading, old: int) -> tuple[bytes, ...]:
     if old in (0, reading.checkpoint.size):
         return ()
-    return tuple(prove_consistency([leaf_of(envelope) for _, envelope in reading.rows], old))
+    return tuple(prove_consistency(reading.frontiers.leaves, old))

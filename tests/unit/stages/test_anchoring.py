@@ -65,7 +65,7 @@ def install(life: Life, eyes: list[Near], quorum: int, expires: str = "") -> Non
     owner = Owner("olga", olga.person, olga.keyid, olga.key)
     named = tuple(Named(eye.name, raw_to_text(eye.key.public)) for eye in eyes)
     root = Root(2, expires, config.log_key, (owner,), 1, named, quorum)
-    signer = life.custody._signer("olga")
+    signer = life.custody.signer("olga")
     said = {**root.to_json(), "signatures": [sign_root(config.origin, root, signer)]}
     pen = desk.permit("olga", Action.SIGN_ROOT)
     pen.write(Subject("trust-root", olga.keyid), kinds.TRUST_ROOT, said)
@@ -373,6 +373,13 @@ def test_a_note_of_another_history_is_refused(watched: Life, eyes: list[Near]) -
         note += "".join(cosign(note, eye.name, eye.key, 5).line() for eye in eyes)
         with pytest.raises(Tampered):
             anchor(watched.desk, watched.custody.panel(), [note])
+    forged = sign_checkpoint(Checkpoint(origin, size, bytes.fromhex(watched.record.root)), LogKey.generate())
+    with pytest.raises(Tampered, match="not signed by the log's key"):
+        anchor(
+            watched.desk,
+            watched.custody.panel(),
+            [forged + "".join(cosign(forged, eye.name, eye.key, 5).line() for eye in eyes)],
+        )
     for text in ("", "hello", watched.desk.reading.note[:-1]):
         with pytest.raises(InvalidInput):
             anchor(watched.desk, watched.custody.panel(), [text])
