@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,11 +88,33 @@ def test_from_deployment_to_retirement(released: Any, python: Any) -> None:
     assert released.custody(*over, who="sam").code == 0
     assert load(python, released)["rows"] == 50
 
+    if released.custody("status").body["tier"] == "high":
+        assert released.custody("retire", model[:12], "--reason", "replaced", "--yes", who="otto").code == 3
+    assert released.custody("deploy", "--env", "production", "--to", "served", who="otto").code == 0
+    kept = {path.name: path.read_bytes() for path in (released.folder / "served").iterdir()}
+    shutil.rmtree(released.folder / "served")
+    ordered = released.custody("retire", "order", model[:12], "--reason", "replaced", who="otto")
+    assert ordered.code == 0, ordered.reason
+    assert released.custody("retire", "confirm", model[:12], who="otto").code == 5, "not the same person"
+    assert released.custody("retire", "confirm", model[:12], who="sam").code == 0
+    assert released.custody("retire", "hold", "--matter", "case 1", "--reason", "asked for", who="cora").code == 0
+    assert released.custody("retire", model[:12], "--reason", "replaced", "--yes", who="otto").code == 5
+    assert [row["matter"] for row in released.custody("retire", "holds").body["holds"]] == ["case 1"]
+    assert released.custody("retire", "lift", "--matter", "case 1", "--reason", "it ended", who="cora").code == 0
+    changed = released.custody("retire", "root-key", "--reason", "somebody left", who="otto")
+    assert changed.code == 0, changed.reason
+    assert load(python, released)["rows"] == 50
     retired = released.custody("retire", model[:12], "--reason", "replaced", "--yes", who="otto")
     assert retired.code == 0, retired.reason
     assert retired.body["canary"] == {"before": True, "after": False}
     assert load(python, released)["refused"] == "NotPermitted"
     assert released.custody("deploy", "--env", "production", who="otto").code == 5
+    assert released.custody("validate", who="val").code == 5
+    name, weights = next(iter(kept.items()))
+    (released.folder / name).write_bytes(weights)
+    tune = f"open({name!r}, 'rb').read()"
+    tuned = released.custody("run", "--quiet", "--", sys.executable, "-c", tune, who="mel")
+    assert tuned.code == 1, "a run does not see weights that came back from somewhere"
     again = released.custody("gate", "decide", "--env", "production", who="val")
     assert again.code != 0
     assert again.body.get("verdict") != "GO"

@@ -106,13 +106,14 @@ class Keyring:
                         sync_folder(place)
             self.root.finish()
 
-    def wrapped(self, place: Path) -> list[bytes]:
-        """Return the texts by which copies of a subject's wrapped key can be found in other files."""
-        found: list[bytes] = []
+    def wrapped(self, place: Path) -> Mapping[Path, bytes]:
+        """Return the files of a subject's wrapped key, and the text by which a copy of each is found elsewhere."""
+        found: dict[Path, bytes] = {}
         for name in (KEY, NEXT):
             with suppress(Tampered):
                 body = self._read(place / name)
-                found += [str(body["wrapped"]).encode()] if body is not None else []
+                if body is not None:
+                    found[place / name] = str(body["wrapped"]).encode()
         return found
 
     def _places(self) -> Iterator[Path]:

@@ -187,8 +187,8 @@ class Vault:
                 self._record(sha256, done)
             return done
 
-    def wrapped(self, sha256: str) -> list[bytes]:
-        """Return the texts by which copies of a subject's wrapped key can be found in other files."""
+    def wrapped(self, sha256: str) -> Mapping[Path, bytes]:
+        """Return the files of a subject's wrapped key, and the text by which a copy of each is found elsewhere."""
         return self._ring.wrapped(self._held(sha256))
 
     def rotate(self) -> tuple[str, str, int]:

@@ -347,6 +347,8 @@ def drifted_month(project: Project) -> Catch:
 def revived(project: Project) -> Catch:
     """A retired model is put before the gate once more."""
     model = str(project.steps["run"].body["model"])[:12]
+    project.must("order", "retire", "order", model, "--reason", "end of life", who="otto")
+    project.must("confirm", "retire", "confirm", model, who="sam")
     project.must("retire", "retire", model, "--reason", "end of life", "--yes", who="otto")
     project.must("refused", "deploy", "--env", "production", who="otto", code=5)
     step = project.custody("gate", "decide", model, "--env", "production", who="val")

@@ -274,6 +274,9 @@ def change(project: Project, tell: Tell) -> None:
     ]
     project.must("close", *close, who="sam")
     tell("incident", f"model quarantined at once, {affected} descendants listed, deployment refused")
+    project.must("order", "retire", "order", first[:12], "--reason", "replaced", who="otto")
+    project.must("alone", "retire", first[:12], "--reason", "replaced", "--yes", who="otto", code=3)
+    project.must("confirm", "retire", "confirm", first[:12], who="sam")
     project.must("retire", "retire", first[:12], "--reason", "replaced", "--yes", who="otto")
     project.must("retired", "deploy", "--env", "production", who="otto", code=5)
-    tell("retirement", "key destroyed, certificate issued, deployment refused")
+    tell("retirement", "ordered by one, confirmed by another; key destroyed, certificate issued, deployment refused")

@@ -138,8 +138,8 @@ class ModelVault(Protocol):
     def destroy(self, sha256: str) -> Destruction:
         """Destroy the key for ever."""
 
-    def wrapped(self, sha256: str) -> list[bytes]:
-        """Return the texts by which copies of the wrapped key can be found in other files."""
+    def wrapped(self, sha256: str) -> Mapping[Path, bytes]:
+        """Return the files of the wrapped key, and the text by which a copy of each is found elsewhere."""
 
     def rotate(self) -> tuple[str, str, int]:
         """Change the root key; returns the commitments to the old and the new one, and the keys wrapped anew."""

@@ -27,6 +27,7 @@ from custody.records.freshness import eyes_of
 from custody.records.known_bytes import there_before, without_data
 from custody.records.lineage import attempts_of
 from custody.records.output import claimed
+from custody.records.retired import refuse_retired_contents
 from custody.seal.digest import Manifest, describe, fingerprints, verify, walk
 from custody.workshop import TRANSCRIPT, Order, Workshop, private_folder, python_of, run_sealed, staged_data
 
@@ -95,6 +96,7 @@ def run(
         banned = [workshop.root / str(entry.predicate["path"]) for entry in inputs]
         code = workshop.capture_code(workshop.root, [*banned, out, *workshop.hidden])
         _refuse_data_as_code(record, code)
+        refuse_retired_contents(record, use_case, _contents(code, inputs))
         before = {entry.subject.name: fingerprints(workshop.root / str(entry.predicate["path"])) for entry in inputs}
         digests = [(entry.subject.name, entry.subject.sha256) for entry in inputs]
         root = str(checkpoint["root"])
@@ -248,6 +250,11 @@ def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: 
                 hint="release it from quarantine by registering it with a higher trust level",
             )
     return found
+
+
+def _contents(code: Mapping[str, Any], inputs: Sequence[Evidence]) -> list[str]:
+    """Return the sha256 of every file a run would see."""
+    return [str(f["sha256"]) for entry in (code, *(e.predicate for e in inputs)) for f in entry["files"]]
 
 
 def _refuse_data_as_code(record: Record, code: Mapping[str, Any]) -> None:
