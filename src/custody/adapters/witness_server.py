@@ -111,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, answer: Answer) -> None:
         body = answer.body.encode()
+        self.server.say(f"{answer.status} {answer.reason}")
         self.close_connection = True
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
@@ -118,7 +119,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
-        self.server.say(f"{answer.status} {answer.reason}")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing: each answer has its own line."""
