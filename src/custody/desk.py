@@ -66,6 +66,7 @@ class Desk:
         self._read_rules = rules or (lambda: Rules(access_text(), access_schema()))
         self._reading: Reading | None = None
         self._entries: list[Evidence] = []
+        self._roots: dict[int, str] = {}
         self._thorough = False
         self._new_roster = partial(Roster, owner_key, log.origin, raw_to_text(log.public))
         self._roster = self._new_roster()
@@ -88,21 +89,22 @@ class Desk:
             self._entries.append(entry)
         self._reading = reading
         self._log.every_signature_held(reading)
-        roots = {
-            size: reading.frontiers[size].root.hex()
-            for entry in self._entries
-            if entry.kind == kinds.TRAINING_START
-            and isinstance(size := entry.predicate["checkpoint"].get("size"), int)
-            and size in reading.frontiers
-        }
+        for entry in self._entries:
+            if entry.kind == kinds.TRAINING_START:
+                size = entry.predicate["checkpoint"].get("size")
+                if isinstance(size, int) and size not in self._roots and size in reading.frontiers:
+                    self._roots[size] = reading.frontiers[size].root.hex()
         checkpoint = reading.checkpoint
         eyes = anchored(self._entries, self._log.origin, reading.frontiers)
-        return Record(tuple(self._entries), checkpoint.size, checkpoint.root.hex(), roots, self._roster.void, eyes)
+        return Record(
+            tuple(self._entries), checkpoint.size, checkpoint.root.hex(), dict(self._roots), self._roster.void, eyes
+        )
 
     def thoroughly(self) -> Desk:
         """Return a desk over the same log that verifies every signature, whatever this client remembers."""
         again = copy.copy(self)
         again._reading, again._entries, again._thorough = None, [], True
+        again._roots = {}
         again._roster = self._new_roster()
         return again
 

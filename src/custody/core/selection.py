@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any
 
 
@@ -19,6 +18,8 @@ def factor(models: int, confidence: object) -> float | None:
         return 1.0
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not math.isfinite(confidence):
         return None
+    from statistics import NormalDist  # 10 ms that few commands need
+
     one, many = 1 - (1 - confidence) / 2, 1 - (1 - confidence) / (2 * models)
     if not 0.5 < one < 1 or not 0.5 < many < 1:
         return None
