@@ -1,9 +1,8 @@
 """Group commit: appends that wait for one another go together, in one transaction under one checkpoint.
 
-The first thread to get the turn leads: it takes what the others have brought meanwhile, commits all of it,
-and hands each its place. Nobody is told of success before the covering checkpoint is durable, and nobody
-sleeps on a signal that might not come: a thread waits for the turn alone, and finds its request done or
-leads itself.
+A thread that finds nobody committing leads: it takes what the others have brought meanwhile, commits all of
+it, and hands each its place. Nobody is told of success before the covering checkpoint is durable. Whoever
+led, and however that ended, wakes all others, so that one of them leads next.
 """
 
 from __future__ import annotations
@@ -38,16 +37,22 @@ class Group:
     def __init__(self, commit: Callable[[Rows], tuple[int, Head]]) -> None:
         self._commit = commit
         self._waiting: deque[_Request] = deque()
-        self._turn = threading.Lock()
+        self._change = threading.Condition()
+        self._led = False
 
     def append(self, rows: Rows) -> tuple[int, Head]:
         """Append rows, alone or with those of other threads; returns once they are durable."""
         request = _Request(rows)
-        self._waiting.append(request)
         try:
-            with self._turn:
-                while request.done is None and self._waiting:
+            with self._change:
+                self._waiting.append(request)
+            while not self._answered(request):
+                try:
                     self._lead()
+                finally:
+                    with self._change:
+                        self._led = False
+                        self._change.notify_all()
         except BaseException:
             with suppress(ValueError):  # interrupted before anybody took it: then nobody shall
                 self._waiting.remove(request)
@@ -57,6 +62,16 @@ class Group:
         if request.done is None:
             raise Unavailable("the append was given up", hint="try again")
         return request.done
+
+    def _answered(self, request: _Request) -> bool:
+        """Wait until a request is answered, or until nobody leads; then this thread does, and must say when it ends."""
+        with self._change:
+            while request.done is None and self._led:
+                self._change.wait()
+            if request.done is not None or request not in self._waiting:
+                return True
+            self._led = True
+            return False
 
     def _lead(self) -> None:
         """Commit the requests that wait, in the order in which they came."""

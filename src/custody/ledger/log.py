@@ -138,6 +138,8 @@ class Log:
         self._in_force = public if newest_key is None else b""
         """The log's key as this process last learned it; empty where only reading the entries can tell."""
         self._known: tuple[int, bytes] | None = None
+        self._opened: tuple[Checkpoint, str] | None = None
+        """The head that `newest` opened last."""
         self._group = Group(lambda rows: self._commit(rows, None))
 
     def append(self, envelopes: Sequence[Envelope], after: int | None = None) -> tuple[int, str]:
@@ -240,7 +242,8 @@ class Log:
         for seen in (remembered, anchored):
             if seen and frontiers[seen[0]].root != seen[1]:  # (5)
                 raise Tampered(f"the first {seen[0]} entries are not those seen before: history was rewritten")
-        self._in_force = public
+        if public != self._in_force:
+            self._in_force, self._opened = public, None
         self._known = (checkpoint.size, checkpoint.root)
         self._memory.remember(self.origin, checkpoint.size, checkpoint.root)
         if known:
@@ -259,7 +262,9 @@ class Log:
         if head is None:
             raise Tampered("the ledger has no checkpoint", hint="restore it from a backup")
         try:
-            checkpoint = self._check_head(head, self._in_force)
+            if self._opened is None or self._opened[1] != head.note:
+                self._opened = (self._check_head(head, self._in_force), head.note)
+            checkpoint = self._opened[0]
         except Tampered:
             reading = self.read()
             return reading.checkpoint, reading.note

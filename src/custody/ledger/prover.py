@@ -53,6 +53,7 @@ class Prover:
 
     def __init__(self, log: Log, nodes: Nodes) -> None:
         self._log, self._nodes = log, nodes
+        self._accepted: tuple[Checkpoint, str] | None = None
 
     def newest(self, progress: Progress | None = None) -> tuple[Checkpoint, str]:
         """Return the newest checkpoint with its note, after bringing the nodes up to it.
@@ -60,6 +61,8 @@ class Prover:
         Raises `Tampered` when the entries do not give its root, or it does not continue what was seen before.
         """
         checkpoint, note = self._log.newest()
+        if self._accepted == (checkpoint, note):
+            return self._accepted  # what is made from the nodes is checked in any case
         if not self._fits(checkpoint, progress):
             self._nodes.drop()
             if not self._fits(checkpoint, progress):
@@ -68,7 +71,8 @@ class Prover:
             if span_root(self._nodes.node, 0, size) != root:
                 raise Tampered(f"the first {size} entries are not those seen before: history was rewritten")
         self._log.accept(checkpoint)
-        return checkpoint, note
+        self._accepted = (checkpoint, note)
+        return self._accepted
 
     def inclusion(self, index: int, progress: Progress | None = None) -> Inclusion:
         """Prove that entry `index` is in the log."""
@@ -101,6 +105,7 @@ class Prover:
 
     def rebuild(self, progress: Progress | None = None) -> Checkpoint:
         """Make all nodes anew from the entries."""
+        self._accepted = None
         self._nodes.drop()
         return self.newest(progress)[0]
 
