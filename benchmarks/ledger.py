@@ -301,9 +301,7 @@ def reading(state: Path, count: int) -> None:
         words = [sys.executable, "-c", script, str(state / f"life{count}"), how]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
         found[how] = float(done.stdout)
-    print(
-        f"reading {count:,} entries: every signature {found['all']:.2f} CPU s, verified before {found['again']:.2f} CPU s"
-    )
+    print(f"reading {count:,} entries: {found['all']:.2f} CPU s; verified before: {found['again']:.2f} CPU s")
 
 
 def main() -> None:

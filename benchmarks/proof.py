@@ -11,6 +11,7 @@ same tree of 100,000 leaves is built and proven by it, in this process's tree.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import random
@@ -72,10 +73,10 @@ class OneEntry:
         return Snapshot(self.head, [Row(self.index, self.leaf, self.envelope)] if wanted else [])
 
     def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
-        raise NotImplementedError
+        raise io.UnsupportedOperation
 
     def cosign(self, size: int, note: str) -> None:
-        raise NotImplementedError
+        raise io.UnsupportedOperation
 
     def close(self) -> None:
         pass
