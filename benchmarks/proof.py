@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from custody.adapters.memory import FileMemory
@@ -32,7 +32,7 @@ from custody.ledger.checkpoint import Checkpoint, sign_checkpoint
 from custody.ledger.log import Log, leaf_of
 from custody.ledger.merkle import Frontier, span_root
 from custody.ledger.prover import Prover
-from custody.ledger.store import Head, Row, Sign, Snapshot
+from custody.ledger.store import Head, Row, Snapshot
 from custody.seal.envelope import seal
 from custody.seal.keys import LogKey, PersonKey
 
@@ -72,10 +72,10 @@ class OneEntry:
         wanted = start <= self.index and (stop is None or self.index < stop)
         return Snapshot(self.head, [Row(self.index, self.leaf, self.envelope)] if wanted else [])
 
-    def append(self, rows: Sequence[tuple[bytes, bytes]], sign: Sign) -> tuple[int, Head]:
+    def append(self, *_: object) -> tuple[int, Head]:
         raise io.UnsupportedOperation
 
-    def cosign(self, size: int, note: str) -> None:
+    def cosign(self, *_: object) -> None:
         raise io.UnsupportedOperation
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ def verify(app: App) -> None:
     try:
         record = desk.read()
     except Tampered as error:
-        altered = app.custody.prover.first_altered() if "replaced or moved" in error.message else None
+        altered = app.custody.derived.prover.first_altered() if "replaced or moved" in error.message else None
         if altered is None:
             raise
         raise Tampered(f"entry {altered} was replaced or moved: {error.message}", hint=error.hint) from None
@@ -55,7 +55,7 @@ def prove(app: App, entry: int | None, consistency: int | None, output: Path | N
     """Prove that ENTRY is in the ledger, in a form anyone can check offline (C2SP tlog-proof)."""
     if (entry is None) == (consistency is None):
         raise InvalidInput("name one entry, or an earlier size with --consistency", hint="custody ledger prove 12")
-    prover, say = app.custody.prover, _progress(app, "taking in")
+    prover, say = app.custody.derived.prover, _progress(app, "taking in")
     body: dict[str, Any]
     if consistency is not None:
         proof, root = prover.consistency(consistency, say)
@@ -134,10 +134,10 @@ def _own_root(app: App, trust: Path | None, size: int) -> bytes:
 def rebuild(app: App) -> None:
     """Drop what is derived from the ledger (the tree's nodes, the tiles) and make it anew."""
     custody = app.custody
-    checkpoint = custody.prover.rebuild(_progress(app, "hashing"))
+    checkpoint = custody.derived.prover.rebuild(_progress(app, "hashing"))
     files = 0
-    if custody.tiles().folder.exists():
-        files = custody.publish(custody.tiles(), anew=True)
+    if custody.derived.tiles().folder.exists():
+        files = custody.derived.publish(custody.derived.tiles(), anew=True)
     lines = [f"Nodes of {counted(checkpoint.size, 'entry').replace('entrys', 'entries')} made anew."]
     lines += [f"  {files:,} tile files written anew"] if files else []
     app.show({"entries": checkpoint.size, "root": checkpoint.root.hex(), "tile_files": files}, lines)
@@ -148,8 +148,8 @@ def rebuild(app: App) -> None:
 @face
 def tiles(app: App, output: Path | None) -> None:
     """Publish the log as static files that anyone can fetch and check (C2SP tlog-tiles)."""
-    folder = app.custody.tiles(output)
-    files = app.custody.publish(folder)
+    folder = app.custody.derived.tiles(output)
+    files = app.custody.derived.publish(folder)
     lines = [f"{folder.folder}: {folder.size} entries, {files:,} files written; serve this folder with any web server."]
     app.show({"folder": str(folder.folder), "entries": folder.size, "files": files}, lines)
 
@@ -173,8 +173,8 @@ def status(app: App) -> None:
         "log_key": base64.b64encode(log.learn_key()).decode(),
         "signatures": sum(line.startswith("\u2014 ") for line in note.splitlines()),
         **seen,
-        "nodes": custody.nodes.size,
-        "tiles": custody.tiles().size,
+        "nodes": custody.derived.nodes.size,
+        "tiles": custody.derived.tiles().size,
     }
     lines = [
         f"{checkpoint.size} entries in {place}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,25 +31,22 @@ from custody.seal.request import MAX_REQUEST_BYTES, read_request
 from custody.seal.ring import LogRing, log_key_files
 from custody.stages.access import delegate
 from custody.stages.people import check_name, enrol
+from custody.wiring.rows import check_address, open_store
 
 if TYPE_CHECKING:
     from custody.adapters.key_files import KeyFiles
     from custody.adapters.memory import ForgivingMemory
-    from custody.adapters.nodes import NodeFiles
-    from custody.adapters.postgres import PostgresStore
-    from custody.adapters.sqlite import SqliteStore
-    from custody.adapters.tiles import TileFolder
     from custody.adapters.witness_book import FileBook
     from custody.adapters.witness_server import WitnessServer
     from custody.core.evidence import Evidence
     from custody.core.sandbox import Sandbox
-    from custody.ledger.prover import Prover
     from custody.ledger.witness import Witness
     from custody.records.freshness import Freshness
     from custody.records.vault import ModelVault
     from custody.stages.anchoring import Panel
     from custody.stages.runtime import PredictionLog
     from custody.stages.validation import Bench
+    from custody.wiring.rows import Derived
     from custody.workshop import Workshop
 
 RULES = "access.cedar"
@@ -131,34 +127,11 @@ class Custody:
         return KeyFiles(self.config.keys, self.config.own_keys, self.config.passphrase)
 
     @cached_property
-    def nodes(self) -> NodeFiles:
-        """Return the nodes of the ledger's tree, kept beside it; in a passing folder where nothing can be written."""
-        from custody.adapters.nodes import NodeFiles
+    def derived(self) -> Derived:
+        """Return what is made from the ledger and lies beside it."""
+        from custody.wiring.rows import Derived
 
-        folder = self.config.folder
-        if os.access(folder, os.W_OK):
-            return NodeFiles(folder / "nodes")
-        self._passing = tempfile.TemporaryDirectory(prefix="custody-nodes-")
-        return NodeFiles(Path(self._passing.name))
-
-    @cached_property
-    def prover(self) -> Prover:
-        """Return what makes proofs about this project's ledger."""
-        from custody.ledger.prover import Prover
-
-        return Prover(self.desk.log, self.nodes)
-
-    def tiles(self, folder: Path | None = None) -> TileFolder:
-        """Return the folder of tiles: `folder`, or the project's own."""
-        from custody.adapters.tiles import TileFolder
-
-        return TileFolder(folder or self.config.folder / "tiles")
-
-    def publish(self, tiles: TileFolder, *, anew: bool = False) -> int:
-        """Bring a folder of tiles up to the newest checkpoint; returns how many files were written."""
-        checkpoint, note = self.prover.newest()
-        write = tiles.rebuild if anew else tiles.refresh
-        return write(checkpoint.size, note, self.prover.node, self.prover.records)
+        return Derived(self.desk.log, self.config.folder)
 
     @cached_property
     def vault(self) -> ModelVault:
@@ -291,17 +264,6 @@ class Custody:
         return key
 
 
-def open_store(path: Path, url: str, origin: str, *, create: bool = False) -> SqliteStore | PostgresStore:
-    """Open the ledger's rows: in the database that `url` names, or in the file at `path` where it is empty."""
-    if url:
-        from custody.adapters.postgres import PostgresStore
-
-        return PostgresStore(url, origin, create=create)
-    from custody.adapters.sqlite import SqliteStore
-
-    return SqliteStore(path, create=create)
-
-
 def open_custody(start: Path | None = None, environment: Mapping[str, str] = os.environ) -> Custody:
     """Open the project of the current folder, or of `start`."""
     return Custody(find_config(start or Path.cwd(), environment))
@@ -334,9 +296,7 @@ def create(
         raise InvalidInput(f"{use_case!r} is not a usable name; use letters, digits and dashes")
     check_name(owner)
     if ledger:
-        from custody.adapters.postgres import check_url
-
-        check_url(ledger)
+        check_address(ledger)
     folder = root / FOLDER
     if folder.exists():
         spare = folder.with_name(f"{FOLDER}.unfinished-{secrets.token_hex(3)}")
