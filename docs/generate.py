@@ -11,10 +11,17 @@ from pathlib import Path
 
 from custody import errors
 from custody.checks.registry import Check, Scale, registry
+from custody.core.access import GRANTS, WRITES, Action
+from custody.core.actor import Role
+from custody.core.permission import Rules
+from custody.core.predicates import short
+from custody.gates import access_schema, access_text
 
 sys.path.insert(0, str(Path(__file__).parent))
 import predicates
 
+ABBREVIATED = ("own", "sec", "eng", "sci", "ml", "val", "app", "com", "aud", "op")
+"""The roles as the table of rights heads its columns, in order."""
 REFERENCE = Path(__file__).parent / "reference"
 
 _HEAD = """# Checks
@@ -69,6 +76,21 @@ def error_lines() -> list[str]:
     return rows
 
 
+def rights_table() -> str:
+    """Return the table of actions and the roles that may, from the access rules' ceiling and schema."""
+    rules = Rules(access_text(), access_schema())
+    roles = [role for role in Role if role is not Role.CUSTODIAN]
+    lines = ["## What each role may do\n", "| action | done to | leaves | " + " | ".join(ABBREVIATED) + " |"]
+    lines.append("|---|---|---|" + "---|" * len(roles))
+    for action in Action:
+        left = ", ".join(sorted(short(kind) for kind in WRITES[action])) or "-"
+        marks = ["x" if role in GRANTS[action] else "" for role in roles]
+        lines.append(f"| `{action}` | {rules.type_of(action)} | {left} | " + " | ".join(marks) + " |")
+    names = ", ".join(f"{short_} {role}" for short_, role in zip(ABBREVIATED, roles, strict=True))
+    lines += ["", f"{names}. The custodian, Custody's own name, records denials, anchors and decisions.", ""]
+    return "\n".join(lines)
+
+
 def schema_files() -> dict[str, str]:
     """Return the text of each file in docs/reference/predicates, by name."""
     return {f"{name}.json": json.dumps(body, indent=2) + "\n" for name, body in predicates.schemas().items()}
@@ -83,6 +105,10 @@ if __name__ == "__main__":
         (folder / name).write_text(body)
     (REFERENCE / "predicates.md").write_text(predicates.page())
     (REFERENCE / "checks.md").write_text(checks_page())
+    page = REFERENCE / "access.md"
+    before, _, rest = page.read_text().partition("<!-- table -->\n")
+    _, _, after = rest.partition("<!-- end of table -->")
+    page.write_text(f"{before}<!-- table -->\n{rights_table()}<!-- end of table -->{after}")
     page = REFERENCE / "exit-codes.md"
     before, _, rest = page.read_text().partition("<!-- errors -->\n")
     _, _, after = rest.partition("<!-- end of errors -->")

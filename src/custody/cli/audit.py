@@ -165,18 +165,18 @@ def show(app: App, entry: int) -> None:
 @click.argument("action")
 @face
 def who_can(app: App, action: str) -> None:
-    """List everyone who may do ACTION, and by what right."""
+    """List everyone who may do ACTION, in short; custody who-can tells how, until when, and whether they did."""
     from custody.core.access import Action
-    from custody.core.access import who_can as ask
     from custody.errors import InvalidInput
+    from custody.records import rights
 
     if action not in list(Action):
         raise InvalidInput(f"{action!r} is not an action", hint=f"actions: {', '.join(Action)}")
-    actors = list(app.custody.desk.roster().actors.values())
-    rows = [
-        {"name": actor.name, "person": actor.person, "why": access.reason}
-        for actor, access in ask(actors, Action(action))
-    ]
+    desk = app.custody.desk
+    then = rights.moment_of(desk)
+    where, _ = rights.what(then, desk.rules.type_of(action), app.use_case, "")
+    found = rights.who_can(desk, then, action, where, None, {})
+    rows = [{"name": able.name, "person": able.person, "why": able.access.reason} for able in found]
     app.show({"action": action, "who": rows}, [f"  {row['name']:<14} {row['why']}" for row in rows] or ["  nobody"])
 
 

@@ -152,7 +152,8 @@ def _conflicts(then: Moment, rules: Rules, held: list[Holding]) -> list[Finding]
     """Compare what each person holds under all their names with the pairs that the rules keep apart."""
     roles: dict[str, set[Role]] = {}
     for holding in held:
-        roles.setdefault(holding.person, set()).add(holding.role)
+        if holding.how != "emergency":  # that one is looked at by itself
+            roles.setdefault(holding.person, set()).add(holding.role)
     pairs: dict[tuple[str, str], list[str]] = {}
     for (first, second), rule in conflicting(rules, then).items():
         for person, mine in roles.items():
