@@ -200,9 +200,12 @@ def break_glass(app: App, role: str, reason: str, hours: float) -> None:
 @face
 def delegate(app: App, name: str, roles: tuple[str, ...], until: str) -> None:
     """Make a token NAME that does part of your work, such as a pipeline's. It counts as you."""
-    from custody.wiring import make_token
+    from custody.stages.access import make_token
+    from custody.stages.people import check_name
 
-    said, path = make_token(app.custody, app.actor, name, roles, until)
+    check_name(name)
+    path = app.custody.key_files.path(name)
+    said = make_token(app.custody.desk, app.actor, name, roles, until, path, app.custody.config.passphrase)
     lines = [
         f"{name} is {', '.join(said.predicate['roles'])} on behalf of {app.actor} until {said.predicate['expires']}.",
         f"  key: {path} (entry {said.index})",
@@ -227,9 +230,7 @@ def revoke_token(app: App, name: str, reason: str) -> None:
 @face
 def check(app: App, file: Path) -> None:
     """Check the rules in FILE (this project's access.cedar) with both engines, before they decide anything."""
-    from custody.wiring import check_rules
-
-    rules = check_rules(file)
+    rules = app.custody.rules(file)
     count = len(rules.own)
     lines = [f"{file}: {counted(count, 'rule')}; Cedar's validator and Custody's own reader are content."]
     app.show({"rules": sorted(rules.own), "digest": rules.digest}, lines)

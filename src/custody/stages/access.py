@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from custody.core import predicates as kinds
 from custody.core.access import Access, Action
 from custody.core.actor import Role
+from custody.core.cedar.read import BYTES
+from custody.core.cedar.syntax import Policy
 from custody.core.evidence import Evidence
 from custody.core.moments import moment
+from custody.core.permission import Rules
 from custody.core.subject import Subject
 from custody.desk import Desk
 from custody.errors import InvalidInput, NotFound, OutOfOrder
+from custody.gates import access_schema, access_text
 from custody.roster.book import SERVICE_ROLES, TOKEN
 from custody.roster.rights import EMERGENCY_HOURS, EMERGENCY_ROLES, NEVER_GRANTED, Emergency
-from custody.seal.keys import canonical_pem, keyid_of
+from custody.seal.keys import PersonKey, canonical_pem, keyid_of
+
+RULES = "access.cedar"
+"""A project's own access policies, beside custody.toml."""
 
 
 def read_until(text: str, now: str) -> str:
@@ -130,6 +138,18 @@ def delegate(desk: Desk, by: str, name: str, roles: Sequence[str], until: str, p
     return pen.write(Subject(f"actor:{name}", keyid_of(public)), kinds.DELEGATION, said)
 
 
+def make_token(
+    desk: Desk, by: str, name: str, roles: Sequence[str], until: str, path: Path, passphrase: str
+) -> Evidence:
+    """Delegate to a new token, whose private key is kept at `path` once the delegation is on record."""
+    if path.exists():
+        raise InvalidInput(f"{path} exists already", hint="a token has a name and a key of its own")
+    key = PersonKey.generate()
+    said = delegate(desk, by, name, roles, until, key.public)
+    key.save(path, passphrase)
+    return said
+
+
 def revoke_token(desk: Desk, by: str, name: str, reason: str = "") -> Evidence:
     """End a token at once: who delegated it takes it back; an owner or security manager revokes its key."""
     holder = desk.roster().book.holders.get(name)
@@ -151,6 +171,36 @@ def revoke_token(desk: Desk, by: str, name: str, reason: str = "") -> Evidence:
     }
     said |= {"expires": holder.expires, "status": "revoked"}
     return pen.write(subject, kinds.DELEGATION, said)
+
+
+def rules_of(root: Path, check: Callable[[Sequence[Policy], str], None]) -> Rules:
+    """Return the policies in force in a project: those that are shipped, and its own in `access.cedar`, if any."""
+    path = root / RULES
+    if path.is_symlink() or path.exists():  # a link that leads nowhere is no absence of rules
+        return read_rules(path, check)
+    return Rules(access_text(), access_schema())
+
+
+def read_rules(path: Path, check: Callable[[Sequence[Policy], str], None]) -> Rules:
+    """Read a project's own policies beside those that are shipped.
+
+    `check` holds them against the schema. Raises `InvalidInput` with line and reason for whatever is not right.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        own = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 at byte {error.start}") from None
+    try:
+        rules = Rules(access_text(), access_schema(), own)
+        check([policy for policy in rules.policies.all if policy.id in rules.own], access_schema())
+    except InvalidInput as error:
+        raise InvalidInput(f"{path.name}, {error.message}", hint=error.hint) from None
+    return rules
 
 
 def _roles(names: Sequence[str]) -> frozenset[Role]:

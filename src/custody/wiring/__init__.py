@@ -18,18 +18,17 @@ from custody.config import FILE, FOLDER, Config, find_config, read_config, state
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.actor import Role
-from custody.core.cedar.read import BYTES
 from custody.core.permission import Rules
 from custody.core.strictjson import b64decode
 from custody.core.subject import Subject, use_case_subject
 from custody.desk import CUSTODIAN, Desk, begin, now
 from custody.errors import InvalidInput, Unavailable
-from custody.gates import access_schema, access_text, policy_of
+from custody.gates import policy_of
 from custody.ledger.trust import RootChain, Trust
 from custody.seal.keys import LogKey, PersonKey, Signer, raw_to_text
 from custody.seal.request import MAX_REQUEST_BYTES, read_request
 from custody.seal.ring import LogRing, log_key_files
-from custody.stages.access import delegate
+from custody.stages.access import read_rules, rules_of
 from custody.stages.people import check_name, enrol
 from custody.wiring.rows import check_address, open_store
 
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
     from custody.wiring.rows import Derived
     from custody.workshop import Workshop
 
-RULES = "access.cedar"
-"""A project's own access policies, beside custody.toml."""
 ANSWER_SECONDS = 600.0
 """How long a model may take for one answer, unless the command says otherwise."""
 
@@ -77,7 +74,7 @@ class Custody:
         if store.read_only:
             memory = self._forgiving = ForgivingMemory(config.state)
         log = Log(store, memory, config.origin, public, key, chain)
-        return Desk(log, config.owner_key, self.signer, rules=self._rules)
+        return Desk(log, config.owner_key, self.signer, rules=self.rules)
 
     @property
     def trust(self) -> Trust:
@@ -89,10 +86,11 @@ class Custody:
         """Tell whether what was read could not be remembered, because everything here is read-only."""
         return self._forgiving is not None and self._forgiving.forgot
 
-    def _rules(self) -> Rules:
-        """Return the access policies: those Custody ships, and the project's own where it has any."""
-        path = self.config.root / RULES
-        return check_rules(path) if path.is_symlink() or path.exists() else Rules(access_text(), access_schema())
+    def rules(self, file: Path | None = None) -> Rules:
+        """Return the access policies in force, or those that `file` would bring; Cedar has checked them."""
+        from custody.adapters.cedar import check
+
+        return read_rules(file, check) if file else rules_of(self.config.root, check)
 
     def desk_under(self, log_key: LogKey) -> Desk:
         """Return a desk whose next checkpoint is signed by `log_key`: for the entry that puts that key in force."""
@@ -103,7 +101,7 @@ class Custody:
         public = b64decode(config.log_key, what="log_key in custody.toml")
         store = open_store(config.ledger, config.ledger_url, config.origin)
         log = Log(store, FileMemory(config.state), config.origin, public, log_key, chain)
-        return Desk(log, config.owner_key, self.signer, rules=self._rules)
+        return Desk(log, config.owner_key, self.signer, rules=self.rules)
 
     def log_key(self, public: str) -> LogKey:
         """Return the log's private key to a public one (base64); raises `NotPermitted` when it is not here."""
@@ -409,36 +407,3 @@ def witness_server(witness: Witness, host: str, port: int, say: Callable[[str], 
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise Unavailable(f"cannot listen on {host}:{port}: {why}", hint="choose another --port") from None
-
-
-def make_token(custody: Custody, by: str, name: str, roles: Sequence[str], until: str) -> tuple[Evidence, Path]:
-    """Delegate to a new token: its private key is made here, beside the others, and named to who asked."""
-    check_name(name)
-    path = custody.config.keys / f"{name}.pem"
-    if path.exists():
-        raise InvalidInput(f"{path} exists already", hint="a token has a name and a key of its own")
-    key = PersonKey.generate()
-    said = delegate(custody.desk, by, name, roles, until, key.public)
-    key.save(path, custody.config.passphrase)
-    return said, path
-
-
-def check_rules(path: Path) -> Rules:
-    """Read a project's own policies; raises `InvalidInput` with line and reason unless both engines accept them."""
-    from custody.adapters.cedar import check
-
-    try:
-        with path.open("rb") as file:
-            raw = file.read(BYTES + 1)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        own = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8 at byte {error.start}") from None
-    try:
-        rules = Rules(access_text(), access_schema(), own)
-        check([policy for policy in rules.policies.all if policy.id in rules.own], access_schema())
-    except InvalidInput as error:
-        raise InvalidInput(f"{path.name}, {error.message}", hint=error.hint) from None
-    return rules
