@@ -1,8 +1,7 @@
 """Check a Custody bundle without Custody: `python -m custody_verify bundle BUNDLE --trust TRUST.json`.
 
-Exit codes: 0 all is confirmed and the verdict is GO; 1 NO-GO, or with --require-today a GO that no longer holds;
-2 bad usage or unreadable; 3 unknown: no trust root, too few witnesses, no decision, or inconclusive; 4 refused:
-it is not what it claims.
+Exit codes: 0 all is confirmed and the verdict is GO; 1 NO-GO, or with --require-today a GO that no longer holds; 2 bad
+usage or unreadable; 3 unknown: no trust root, too few witnesses, no decision, inconclusive; 4 refused: a false claim.
 """
 
 import argparse
@@ -19,26 +18,8 @@ from custody_verify.strict import Refused, Unreadable, read_time
 
 EXITS = {"GO": 0, "NO-GO": 1, "UNREADABLE": 2, "UNKNOWN": 3, "INCONCLUSIVE": 3, "REFUSED": 4}
 
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    asked = _parser().parse_args(arguments)
-    try:
-        report = _verify(asked)
-    except (Refused, Unreadable) as error:
-        report = {"answer": type(error).__name__.upper(), "reasons": [str(error)]}
-    fallen = asked.require_today and report["answer"] == "GO" and report["today"]
-    report["exit"] = EXITS["NO-GO" if fallen else report["answer"]]
-    if asked.json:
-        print(json.dumps(report, indent=2, sort_keys=True))
-    else:
-        for line in _lines(report):
-            text = "".join(c if c.isprintable() else "?" for c in line)
-            print(text.encode("ascii", "backslashreplace").decode())
-    return int(report["exit"])
-
-
-def _parser() -> argparse.ArgumentParser:
     usage = "custody-verify [bundle] BUNDLE --trust TRUST.json [options]"
     parser = argparse.ArgumentParser(usage=usage, description="Check a Custody bundle without Custody.")
     parser.add_argument("words", nargs="+", metavar="[bundle] BUNDLE", help="the file to check")
@@ -48,60 +29,61 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--at", default="", help="the moment to judge today's standing by (default: now)")
     parser.add_argument("--require-today", action="store_true", help="exit with 1 for a GO that no longer holds")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    return parser
+    asked = parser.parse_args(arguments)
+    try:
+        report = verify(asked.words, asked.trust, asked.at, asked.seen, asked.model)
+    except (Refused, Unreadable) as error:
+        report = {"answer": type(error).__name__.upper(), "reasons": [str(error)]}
+    fallen = asked.require_today and report["answer"] == "GO" and report["today"]
+    report["exit"] = EXITS["NO-GO" if fallen else report["answer"]]
+    for line in [json.dumps(report, indent=2, sort_keys=True)] if asked.json else _lines(report):
+        text = "".join(c if c.isprintable() or asked.json else "?" for c in line)
+        print(text.encode("ascii", "backslashreplace").decode())
+    return int(report["exit"])
 
-
-def _verify(asked: argparse.Namespace) -> dict[str, Any]:
-    now = read_time(asked.at) if asked.at else datetime.now(UTC).replace(microsecond=0)
-    if now is None:
-        raise Unreadable("--at must be a moment with a time zone, such as 2026-07-01T12:00:00+00:00")
-    at, seen = now.isoformat(), re.fullmatch(r"(?:([0-9]{1,15}):([0-9a-f]{64}))?", asked.seen)
-    if not seen or not re.fullmatch(r"([0-9a-f]{6,64})?", asked.model):
+def verify(words: list[str], trust_path: str | None, at: str, seen: str, wanted: str) -> dict[str, Any]:
+    """Take all steps and return what was found; raises `Refused` and `Unreadable`."""
+    now = read_time(at) if at else datetime.now(UTC).replace(microsecond=0)
+    if now is None: raise Unreadable("--at must be a moment with a time zone, such as 2026-07-01T12:00:00+00:00")
+    known = re.fullmatch(r"(?:([0-9]{1,15}):([0-9a-f]{64}))?", seen)
+    if not known or not re.fullmatch(r"([0-9a-f]{6,64})?", wanted):
         raise Unreadable("--seen must be SIZE:ROOT with 64 hex digits, --model 6 to 64 hex digits")
-    words = asked.words[1:] if asked.words[0] == "bundle" and len(asked.words) > 1 else asked.words
-    if len(words) != 1:
-        raise Unreadable("give one bundle")
+    words = words[1:] if words[0] == "bundle" and len(words) > 1 else words
+    if len(words) != 1: raise Unreadable("give one bundle")
     lines = read_lines(words[0], MAX_LINE)
-    if asked.trust is None:  # (1)
+    if trust_path is None:  # (1)
         next(lines, b"")
         reason = "signers unknown: give the trust root that you got by another way, --trust TRUST.json"
         return {"answer": "UNKNOWN", "reasons": [reason]}
-    trust = read_trust(b"".join(part for part, _ in zip(read_lines(asked.trust, MAX_TRUST), "123", strict=False)))
+    trust = read_trust(b"".join(part for part, _ in zip(read_lines(trust_path, MAX_TRUST), "123", strict=False)))
     history, roster, witnesses = read_bundle(lines, trust)  # (2) to (4)
-    check_seen(history, int(seen[1] or 0), seen[2] or "")
-    judged, models, notes = audit(history, roster, at)  # (5) to (7)
-    size, root, known = len(history.entries), roster.roots[-1], max(int(seen[1] or 0), trust.seen[0])
-    state, fresh, witnessed = freshness(history, root, witnesses, known, at)
-    expired = f"the trust root ended at {root.expires}; ask for a newer one"
-    notes += [expired] if fresh.startswith("freshness unproven: the trust root ended") else []
-    report = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "at": at, "notes": notes}
+    check_seen(history, int(known[1] or 0), known[2] or "")
+    judged, models, notes = audit(history, roster, now.isoformat())  # (5) to (7)
+    size, root, before = len(history.entries), roster.roots[-1], max(int(known[1] or 0), trust.seen[0])
+    state, fresh, witnessed = freshness(history, root, witnesses, before, now)
+    report: dict[str, Any] = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "notes": notes}
+    report |= {"at": now.isoformat(), "trust_root": {"version": root.version, "digest": root.digest}, "fresh": state}
     shown = ("size", "model", "verdict", "outcome")
     report["decisions"] = [{name: getattr(one, name) for name in shown} for one in judged]
-    pin = {"version": root.version, "digest": root.digest}
-    report |= {"trust_root": pin, "fresh": state, "freshness": fresh, "models": [_model(model) for model in models]}
-    answer = _answer([model for model in models if model.judgement.model.startswith(asked.model)], asked.model)
-    if not witnessed and not known and root.quorum:
-        told = f"the record gives {answer['answer']}, and nobody tells that it is whole: give --seen SIZE:ROOT"
-        reasons = [f"the trust root asks for {root.quorum} witnesses, and too few signed; {told}", *answer["reasons"]]
-        answer |= {"answer": "UNKNOWN", "reasons": reasons}
-    return answer | report
-
-
-def _answer(models: list[Model], wanted: str) -> dict[str, Any]:
-    if not models or (wanted and len(models) > 1):
-        what = f"{wanted} names {len(models)} of the models decided on" if wanted else "no decision is on record"
-        return {"answer": "UNKNOWN", "reasons": [what]}
-    decision, judgement, today = models[-1]
+    report |= {"freshness": fresh, "models": [_model(model) for model in models]}
+    asked = [model for model in models if model.judgement.model.startswith(wanted)]
+    if not asked or (wanted and len(asked) > 1):
+        what = f"{wanted} names {len(asked)} of the models decided on" if wanted else "no decision is on record"
+        return report | {"answer": "UNKNOWN", "reasons": [what]}
+    decision, judgement, today = asked[-1]
     reasons = [f"{ruling.id} {ruling.status}: {ruling.reason}" for ruling in judgement.rulings]
-    found = {"answer": judgement.verdict, "model": judgement.model, "reasons": reasons}
-    return {**found, "decided_in": decision.index, "today": today}
-
+    report |= {"answer": judgement.verdict, "model": judgement.model, "decided_in": decision.index, "today": today}
+    if root.quorum and not witnessed and not before:
+        reasons.insert(0, f"the record gives {judgement.verdict}; nobody tells that it is whole: the trust root asks"
+                       f" for {root.quorum} witnesses, too few signed, and no --seen SIZE:ROOT was given")
+        report["answer"] = "UNKNOWN"
+    return report | {"reasons": reasons}
 
 def _model(model: Model) -> dict[str, Any]:
     body: dict[str, Any] = {"decided_in": model.decision.index, "standing": model.standing}
-    body |= {name: getattr(model.judgement, name) for name in ("model", "verdict", "at", "expires", "assurance")}
-    return {**body, "rulings": [ruling._asdict() for ruling in model.judgement.rulings]}
-
+    names = ("model", "verdict", "at", "expires", "assurance", "tried", "seal")
+    body |= {name: getattr(model.judgement, name) for name in names}
+    return body | {"rulings": [ruling._asdict() for ruling in model.judgement.rulings]}
 
 def _lines(report: dict[str, Any]) -> list[str]:
     where = f" (decided in entry {report['decided_in']})  {report['model']}" if "model" in report else ""
@@ -109,19 +91,16 @@ def _lines(report: dict[str, Any]) -> list[str]:
     if report.get("today") or report["answer"] == "GO":
         lines.append("TODAY: NOT MET, " + report["today"][0] if report["today"] else "TODAY: nothing stands against it")
     lines += [f"  {reason}" for reason in report["reasons"]]
-    if "entries" in report:
-        count = len(report["decisions"])
-        lines.append(f"{report['entries']} entries, every signature and hash checked; {count} decisions recomputed")
-        lines.append(f"  origin {report['origin']}, root {report['root']}")
-        lines.append(f"  {report['freshness']}")
-        for model in report["models"]:
-            verdict, entry = f"{model['verdict']}, {model['assurance']}", model["decided_in"]
-            lines.append(f"  model {model['model'][:12]}: {verdict}, decided in entry {entry}")
-            standing = model["standing"] or ["nothing stands against it today"] * (model["verdict"] == "GO")
-            lines += [f"    at {report['at']}: {sentence}" for sentence in standing]
-        lines += [f"  note: {note}" for note in report["notes"]]
-    return lines
-
+    if "entries" not in report: return lines
+    count = len(report["decisions"])
+    lines.append(f"{report['entries']} entries, every signature and hash checked; {count} decisions recomputed")
+    lines += [f"  origin {report['origin']}, root {report['root']}", f"  {report['freshness']}"]
+    for model in report["models"]:
+        verdict, entry = f"{model['verdict']}, {model['assurance']}", model["decided_in"]
+        lines.append(f"  model {model['model'][:12]}: {verdict}, decided in entry {entry}")
+        standing = model["standing"] or ["nothing stands against it today"] * (model["verdict"] == "GO")
+        lines += [f"    at {report['at']}: {sentence}" for sentence in standing]
+    return lines + [f"  note: {note}" for note in report["notes"]]
 
 if __name__ == "__main__":
     sys.exit(main())

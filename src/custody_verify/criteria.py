@@ -7,7 +7,8 @@ sealed evaluator, under this seal, on the sealed held-out set, opened for it on 
 
 import itertools
 import math
-from typing import Any, NamedTuple
+from collections import namedtuple
+from typing import Any
 
 from custody_verify.ledger import Past
 from custody_verify.roster import Entry
@@ -17,28 +18,11 @@ MET, WAIVED, INCONCLUSIVE, UNKNOWN, NOT_MET = "met", "waived", "inconclusive", "
 _WORST_FIRST = (NOT_MET, UNKNOWN, INCONCLUSIVE, WAIVED, MET)
 MAX_CRITERIA = 10_000
 
+Ruling = namedtuple("Ruling", "id status entries reason")
+"""One rule or criterion: how it stands, on which entries, and why."""
 
-class Ruling(NamedTuple):
-    """One rule or criterion: how it stands, on which entries, and why."""
-
-    id: str
-    status: str
-    entries: tuple[int, ...]
-    reason: str
-
-
-class Criterion(NamedTuple):
+class Criterion(namedtuple("Criterion", "id klass check measure at low high on waivable")):
     """One measure and its bound."""
-
-    id: str
-    klass: str
-    check: str
-    measure: str
-    at: dict[str, Any]
-    low: float | None
-    high: float | None
-    on: str
-    waivable: bool
 
     @property
     def asks(self) -> str:
@@ -46,12 +30,10 @@ class Criterion(NamedTuple):
         where = ", ".join(f"{key}={value}" for key, value in sorted(self.at.items()))
         return f"{self.check}.{self.measure}" + (f" [{where}]" if where else "")
 
-
 def read_criteria(document: dict[str, Any]) -> list[Criterion]:
     """Expand the sealed document; raises `ValueError` for what the product's linter would not have sealed."""
     items = document.get("criterion")
-    if not isinstance(items, list) or not items:
-        raise ValueError("a gate without criteria allows nothing")
+    if not isinstance(items, list) or not items: raise ValueError("a gate without criteria allows nothing")
     found: list[Criterion] = []
     for item in items:
         if not isinstance(item, dict) or not item.keys() >= {"id", "class", "measure", "on", "waivable", "why"}:
@@ -67,12 +49,10 @@ def read_criteria(document: dict[str, Any]) -> list[Criterion]:
             found.append(Criterion(name, *asked, str(item["on"]), bool(item["waivable"])))
     return found
 
-
 def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
     """Where the measure is taken: one place, or every combination of up to `depth` of the columns in `by`."""
     by, depth, at = item.get("by"), whole(item.get("depth")), item.get("at", {})
-    if not by and isinstance(at, dict) and room > 0:
-        return [at]
+    if not by and isinstance(at, dict) and room > 0: return [at]
     if not isinstance(by, list) or not all(isinstance(name, str) for name in by) or depth is None or depth < 1:
         raise ValueError("it is not said where a criterion is measured")
     sizes = range(1, min(depth, len(by)) + 1)
@@ -80,11 +60,9 @@ def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
         raise ValueError(f"there are more than {MAX_CRITERIA} criteria")
     return [{"by": "*".join(chosen)} for size in sizes for chosen in itertools.combinations(sorted(by), size)]
 
-
 def _number(value: object) -> float | None:
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if fits else None  # type: ignore[arg-type]
-
 
 def judge(
     asked: Criterion, past: Past, subjects: list[str], seal: Entry, finished: int, makers: set[str], tried: int
@@ -94,8 +72,7 @@ def judge(
     for subject in subjects:
         silence, sound = f"no evidence of {asked.asks}", False
         for entry in past.about(subject, "check-result"):
-            if entry.said["check"] != asked.check or entry.said["stage"] == "runtime":
-                continue
+            if entry.said["check"] != asked.check or entry.said["stage"] == "runtime": continue
             opening = past.find(entry.said["inputs"].get("opening"), "held-out-opening")
             if objection := _objection(asked, opening, entry, seal, finished, makers):
                 silence = f"entry {entry.index} {objection}"
@@ -106,45 +83,35 @@ def judge(
                 sound = True
             elif not sound:
                 silence = f"every answer to {asked.asks} was signed with a key that was compromised"
-        if not sound:
-            judged.append((UNKNOWN, -1, silence))
-    if not judged:
-        return Ruling(asked.id, UNKNOWN, (), f"there is nothing to measure {asked.asks} on")
+        if not sound: judged.append((UNKNOWN, -1, silence))
+    if not judged: return Ruling(asked.id, UNKNOWN, (), f"there is nothing to measure {asked.asks} on")
     status, _, reason = min(judged, key=lambda item: _WORST_FIRST.index(item[0]))
     return Ruling(asked.id, status, tuple(sorted({index for _, index, _ in judged if index >= 0})), reason)
-
 
 def _objection(
     asked: Criterion, opening: Entry | None, entry: Entry, seal: Entry, finished: int, makers: set[str]
 ) -> str:
-    stage, inputs = entry.said["stage"], entry.said["inputs"]
-    policy, held_out = seal.said["policy"], seal.said["held_out"]
-    if entry.said["evaluator"] != seal.said["evaluator"]:
-        return "was measured by another evaluator than the sealed one"
+    """Return why a result does not count, or ""."""
+    stage, inputs, policy, exam = entry.said["stage"], entry.said["inputs"], seal.said["policy"], seal.said["held_out"]
+    if entry.said["evaluator"] != seal.said["evaluator"]: return "was measured by another evaluator than the sealed one"
     if asked.on == "training_data":
-        if stage != "data" or entry.roles.isdisjoint({"data_engineer", "validator"}):
-            return "is not a data check by a data engineer or validator"
+        fits = stage == "data" and not entry.roles.isdisjoint({"data_engineer", "validator"})
+        if not fits: return "is not a data check by a data engineer or validator"
         return "was measured by a maker" if entry.person in makers and not policy.get("solo") else ""
     artifact = asked.check.startswith("artifact.")
-    if stage != ("artifact" if artifact else "validation"):
-        return "was not made in the stage of that check"
-    if "validator" not in entry.roles:
-        return "was not made by a validator"
-    if entry.index < finished:
-        return "is older than the model"
-    if inputs.get("held_out") != held_out.get("sha256") or inputs.get("record") != held_out.get("record"):
+    if stage != ("artifact" if artifact else "validation"): return "was not made in the stage of that check"
+    if "validator" not in entry.roles: return "was not made by a validator"
+    if entry.index < finished: return "is older than the model"
+    if inputs.get("held_out") != exam.get("sha256") or inputs.get("record") != exam.get("record"):
         return "was measured on another held-out set than the sealed one"
-    if inputs.get("seal") != seal.digest:
-        return "was measured under another seal"
-    if artifact:
-        return ""
+    if inputs.get("seal") != seal.digest: return "was measured under another seal"
+    if artifact: return ""
     if policy.get("isolation") and inputs.get("isolation") != "bubblewrap":
         return "was measured without a wall around the model"
     if opening is None or opening.index > entry.index or opening.person != entry.person:
         return "names no opening of the held-out set by its own signer"
     opened = (opening.said["held_out"], opening.said["model"], opening.said["seal"])
-    return "" if opened == (held_out.get("sha256"), entry.about, seal.digest) else "names an opening for something else"
-
+    return "" if opened == (exam.get("sha256"), entry.about, seal.digest) else "names an opening for something else"
 
 def _answer(asked: Criterion, entry: Entry) -> dict[str, Any]:
     """The one measure asked for. Unknown as a whole answers for each place; two answers are none."""
@@ -152,18 +119,15 @@ def _answer(asked: Criterion, entry: Entry) -> dict[str, Any]:
     found = [m for m in named if (m.get("at") or {}) == asked.at or (not m.get("at") and m.get("value") is None)]
     return found[0] if len(found) == 1 else {}
 
-
 def _compare(asked: Criterion, answer: dict[str, Any], tried: int, confidence: object) -> tuple[str, str]:
     value, low, high = (_number(answer.get(name)) for name in ("value", "low", "high"))
     rows = whole(answer.get("n"))
     if value is None or low is None or high is None or rows is None or rows <= 0:
         return UNKNOWN, "is not a finite number with an interval"
-    if not low <= value <= high:
-        return UNKNOWN, "has an interval without its own estimate"
+    if not low <= value <= high: return UNKNOWN, "has an interval without its own estimate"
     bounds = ((">=", asked.low), ("<=", asked.high))
     wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
-    if not wanted:
-        return UNKNOWN, "has no bound"
+    if not wanted: return UNKNOWN, "has no bound"
     of = ""
     if asked.on == "model" and tried > 1 and low < high:
         wider = _widening(tried, confidence)
@@ -174,10 +138,8 @@ def _compare(asked: Criterion, answer: dict[str, Any], tried: int, confidence: o
     text = f"is {value:.4g} ({low:.4g} to {high:.4g}{of}), asked {wanted}"
     floor = -math.inf if asked.low is None else asked.low
     ceiling = math.inf if asked.high is None else asked.high
-    if floor <= low and high <= ceiling:
-        return MET, text
+    if floor <= low and high <= ceiling: return MET, text
     return (NOT_MET if high < floor or low > ceiling else INCONCLUSIVE), text
-
 
 def _widening(tried: int, confidence: object) -> float:
     """The best of several looks better than it is: intervals as if all were asked at once (Bonferroni); NaN if none."""
@@ -185,6 +147,5 @@ def _widening(tried: int, confidence: object) -> float:
 
     sure = _number(confidence)
     one, many = (1 - (1 - sure) / 2, 1 - (1 - sure) / (2 * tried)) if sure is not None else (0.0, 0.0)
-    if not (0.5 < one < 1 and 0.5 < many < 1):
-        return math.nan
+    if not (0.5 < one < 1 and 0.5 < many < 1): return math.nan
     return NormalDist().inv_cdf(many) / NormalDist().inv_cdf(one)

@@ -23,7 +23,6 @@ SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 
 Affine = tuple[int, int]
 
-
 def read_public_key(pem: str) -> tuple[Affine, str]:
     """Return point and key id (sha256 of the DER) of a P-256 public key; raises `ValueError`."""
     found = re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END PUBLIC KEY-----\s*", pem)
@@ -31,18 +30,15 @@ def read_public_key(pem: str) -> tuple[Affine, str]:
         der = base64.b64decode("".join(found.group(1).split()), validate=True) if found else b""
     except binascii.Error:
         der = b""
-    if len(der) != 91 or not der.startswith(SPKI):
-        raise ValueError("not an uncompressed P-256 public key in PEM")
+    if len(der) != 91 or not der.startswith(SPKI): raise ValueError("not an uncompressed P-256 public key in PEM")
     x, y = int.from_bytes(der[27:59], "big"), int.from_bytes(der[59:], "big")
     if x >= P or y >= P or (y * y - x * x * x + 3 * x - B) % P:
         raise ValueError("the public key is not a point of the curve P-256")
     return (x, y), hashlib.sha256(der).hexdigest()
 
-
 def read_signature(raw: bytes) -> Affine | None:
     """Read SEQUENCE { INTEGER r, INTEGER s }; anything but the one DER encoding of the two is None."""
-    if not 8 <= len(raw) <= 72:
-        return None
+    if not 8 <= len(raw) <= 72: return None
     cut = 4 + raw[3]
     r, s = int.from_bytes(raw[4:cut], "big"), int.from_bytes(raw[cut + 2 :], "big")
     integers = [number.to_bytes(number.bit_length() // 8 + 1, "big") for number in (r, s)]
@@ -50,12 +46,10 @@ def read_signature(raw: bytes) -> Affine | None:
     fits = raw == bytes([0x30, len(body)]) + body and 0 < r < N and 0 < s < N
     return (r, s) if fits else None
 
-
 def verify_p256(point: Affine, signature: bytes, message: bytes) -> bool:
     """Tell whether `signature` (strict DER) by `point` is over `message`."""
     numbers = read_signature(signature)
     return numbers is not None and first_wrong([(point, numbers, message)]) is None
-
 
 def first_wrong(signed: list[tuple[Affine, Affine, bytes]]) -> int | None:
     """Return the place of the first of (key, (r, s), message) that is no valid signature; None if all are valid.
@@ -76,7 +70,6 @@ def first_wrong(signed: list[tuple[Affine, Affine, bytes]]) -> int | None:
     fits = [bool(left) and (left[0][0] - r) % N == 0 for left, (_, (r, _), _) in zip(sums, signed, strict=True)]
     return fits.index(False) if False in fits else None
 
-
 def _terms(point: Affine, uses: int, factor: int) -> list[Affine]:
     """Return points that add up to factor * point, by signed digits as wide as pays for that many uses."""
     width = min(range(1, 9), key=lambda width: -(-257 // width) * (2 ** (width - 1) + uses))
@@ -90,14 +83,12 @@ def _terms(point: Affine, uses: int, factor: int) -> list[Affine]:
             found.append(row[digit - 1])
     return found
 
-
 @lru_cache(maxsize=256)
 def _table(point: Affine, width: int) -> list[list[Affine]]:
     """Return rows i of the points d * 2^(width * i) * point, for d from 1 to 2^(width - 1)."""
     bases, (x, y), z = [], point, 1
     for bit in range(257):
-        if bit % width == 0:
-            bases.append((x, y, z))
+        if bit % width == 0: bases.append((x, y, z))
         yy, zz = y * y % P, z * z % P  # doubling in Jacobian coordinates, where it needs no inversion
         beta, alpha = x * yy % P, 3 * (x - zz) * (x + zz) % P
         z, x = 2 * y * z % P, (alpha * alpha - 8 * beta) % P
@@ -107,7 +98,6 @@ def _table(point: Affine, width: int) -> list[list[Affine]]:
     while len(columns) < 2 ** (width - 1):  # no multiple of a point is zero here: the order is a large prime
         columns.append([point for point in _add(list(zip(columns[-1], columns[0], strict=True))) if point])
     return [list(row) for row in zip(*columns, strict=True)]
-
 
 def _add(pairs: list[tuple[Affine, Affine]]) -> list[Affine | None]:
     """Add points in pairs by the line through both, with one inversion for all; None is the zero."""
@@ -127,7 +117,6 @@ def _add(pairs: list[tuple[Affine, Affine]]) -> list[Affine | None]:
         found.append((x, (slope * (x1 - x) - y1) % P) if run else None)
     return found
 
-
 def _inverses(numbers: list[int], modulus: int) -> list[int]:
     """Invert numbers, none of them zero, with one inversion for all (Montgomery's trick)."""
     products, total = [], 1
@@ -140,7 +129,6 @@ def _inverses(numbers: list[int], modulus: int) -> list[int]:
         inverse = inverse * number % modulus
     return found[::-1]
 
-
 # Ed25519: the twisted Edwards curve -x^2 + y^2 = 1 + d x^2 y^2 over 2^255 - 19 (RFC 8032, 5.1).
 Q = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -151,14 +139,11 @@ _X = 151122213495354007725011514095885315114540126930418572060461132839498477622
 _Y = 4 * pow(5, -1, Q) % Q
 _BASE: Point = (_X, _Y, 1, _X * _Y % Q)
 
-
 def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     """Tell whether the signature is valid; keys of small order and a second form of S are refused."""
-    if len(public) != 32 or len(signature) != 64:
-        return False
+    if len(public) != 32 or len(signature) != 64: return False
     key, s = _decode(public), int.from_bytes(signature[32:], "little")
-    if key is None or s >= L or is_weak(public):
-        return False
+    if key is None or s >= L or is_weak(public): return False
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
     minus: Point = (Q - key[0], key[1], key[2], Q - key[3])
     x, y, z, _ = _sum(_times(s, _BASE), _times(k, minus))
@@ -166,28 +151,21 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     x, y = x * inverse % Q, y * inverse % Q
     return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
 
-
 def is_weak(public: bytes) -> bool:
     """Tell whether a key is no point of the curve or one of small order, which would accept forged signatures."""
     key = _decode(public) if len(public) == 32 else None
     return key is None or _times(8, key)[0] % Q == 0  # only points of small order end on x = 0
 
-
 def _decode(raw: bytes) -> Point | None:
     number = int.from_bytes(raw, "little")
     sign, y = number >> 255, number & (1 << 255) - 1
-    if y >= Q:
-        return None
+    if y >= Q: return None
     square = (y * y - 1) * pow(D * y * y + 1, -1, Q) % Q
     x = pow(square, (Q + 3) // 8, Q)
-    if (x * x - square) % Q:
-        x = x * pow(2, (Q - 1) // 4, Q) % Q
-    if (x * x - square) % Q or (x == 0 and sign):
-        return None
-    if x & 1 != sign:
-        x = Q - x
+    if (x * x - square) % Q: x = x * pow(2, (Q - 1) // 4, Q) % Q
+    if (x * x - square) % Q or (x == 0 and sign): return None
+    if x & 1 != sign: x = Q - x
     return x, y, 1, x * y % Q
-
 
 def _sum(left: Point, right: Point) -> Point:
     a = (left[1] - left[0]) * (right[1] - right[0]) % Q
@@ -197,11 +175,9 @@ def _sum(left: Point, right: Point) -> Point:
     e, f, g, h = b - a, d - c, d + c, b + a
     return e * f % Q, g * h % Q, f * g % Q, e * h % Q
 
-
 def _times(factor: int, point: Point) -> Point:
     total = _NEUTRAL
     while factor:
-        if factor & 1:
-            total = _sum(total, point)
+        if factor & 1: total = _sum(total, point)
         point, factor = _sum(point, point), factor >> 1
     return total

@@ -33,7 +33,6 @@ _LINE = re.compile(  # a DSSE envelope in a sigstore bundle v0.3 that names its 
 _NOTE = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)")
 Void = tuple[int, frozenset[int]]
 
-
 class Trust(NamedTuple):
     """What a reader must know by another way than the bundle; `root` and `seen` guard against older histories."""
 
@@ -42,7 +41,6 @@ class Trust(NamedTuple):
     owner_key: str
     root: tuple[int, str]
     seen: tuple[int, str]
-
 
 class Tree:
     """The Merkle tree of RFC 6962, 2.1, able to give its root at any earlier size."""
@@ -55,8 +53,7 @@ class Tree:
 
     def root(self, size: int) -> str:
         """Return the root, in hex, of the first `size` leaves; "" where there are not so many."""
-        if not 0 < size <= len(self.levels[0]):
-            return hashlib.sha256(b"").hexdigest() if size == 0 else ""
+        if not 0 < size <= len(self.levels[0]): return hashlib.sha256(b"").hexdigest() if size == 0 else ""
         found = b""
         for level, row in enumerate(self.levels):
             if size >> level & 1:
@@ -64,10 +61,8 @@ class Tree:
                 found = _node(whole_tree, found) if found else whole_tree
         return found.hex()
 
-
 def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
-
 
 class History:
     """All entries in order, the tree over them, and what was void by each revocation's index."""
@@ -95,7 +90,6 @@ class History:
         except Refused:
             return {}
 
-
 class Past:
     """The history as it stood when it had `size` entries."""
 
@@ -116,7 +110,6 @@ class Past:
         entry = self.history.digests.get(digest) if isinstance(digest, str) else None
         return entry if entry and entry.index < self.size and entry.kind == kind else None
 
-
 def read_lines(path: str, limit: int) -> Iterator[bytes]:
     """Read a file line by line, no line longer than `limit` and a little; raises `Unreadable`."""
     try:
@@ -125,7 +118,6 @@ def read_lines(path: str, limit: int) -> Iterator[bytes]:
                 yield line
     except (OSError, ValueError) as error:
         raise Unreadable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
 
 def read_trust(raw: bytes) -> Trust:
     """(1) Read the trust root: the log's and the owner's first keys; in its second form also what was seen last."""
@@ -146,7 +138,6 @@ def read_trust(raw: bytes) -> Trust:
     if not fits or not isinstance(trust.origin, str) or not HEX.fullmatch(str(trust.owner_key)):
         raise Unreadable("the trust root is not of the format 'custody-trust/1' or 'custody-trust/2'")
     return trust
-
 
 def read_bundle(lines: Iterator[bytes], trust: Trust) -> tuple[History, Roster, dict[str, int]]:
     """Steps 2 to 4: return the history, who is on record at its end, and when each witness signed its checkpoint.
@@ -194,7 +185,6 @@ def read_bundle(lines: Iterator[bytes], trust: Trust) -> tuple[History, Roster, 
     check_seen(history, *trust.seen)
     return history, roster, witnesses
 
-
 def check_seen(history: History, size: int, root: str) -> None:
     """Refuse a history that is not a continuation of the one seen before."""
     count = len(history.entries)
@@ -202,14 +192,12 @@ def check_seen(history: History, size: int, root: str) -> None:
     same = not size or history.tree.root(size) == root
     require(same, f"the first {size} entries are not those seen before: history was rewritten")
 
-
 class Note:
     """A checkpoint as a signed note (c2sp.org/tlog-checkpoint), whose signatures are still to be checked."""
 
     def __init__(self, text: str, origin: str) -> None:
         found = _NOTE.fullmatch(text)
-        if not found:
-            raise Refused("the checkpoint does not have the form of a signed note")
+        if not found: raise Refused("the checkpoint does not have the form of a signed note")
         require(found[1] == origin, f"the checkpoint is of another log, {found[1][:80]!r}, not of {origin!r}")
         root = read_base64(found[3], "the root hash")
         require(len(root) == 32, "the root hash does not have 32 bytes")
@@ -237,20 +225,16 @@ class Note:
             time = int.from_bytes(raw[4:12], "big")
             message = b"cosignature/v1\ntime %d\n%s" % (time, self.body)
             fits = key and raw[:4] == _key_hash(name, 4, key) and time <= MAX_INTEGER
-            if fits and verify_ed25519(key, raw[12:], message):
-                found[name] = time
+            if fits and verify_ed25519(key, raw[12:], message): found[name] = time
         return found
-
 
 def _key_hash(name: str, algorithm: int, key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + bytes([10, algorithm]) + key).digest()[:4]
 
-
 def _open_line(index: int, line: bytes) -> tuple[Entry, bytes, tuple[int, int], bytes]:
     """(2) Read one envelope and the in-toto statement in it; return entry, leaf, signature (r, s) and payload."""
     found = _LINE.fullmatch(line)
-    if not found:
-        raise Refused("the line is not the one form of an envelope that names one key")
+    if not found: raise Refused("the line is not the one form of an envelope that names one key")
     coded, keyid, sig = (found[i].decode() for i in (1, 2, 3))
     payload, numbers = read_base64(coded, "the payload"), read_signature(read_base64(sig, "the signature"))
     if numbers is None or numbers[1] > N // 2:  # (r, s) and (r, n - s) are both valid: only the lower s is the form

@@ -18,7 +18,6 @@ Indexes = frozenset[int]
 Loan = tuple[frozenset[str], str, Indexes]
 """Roles, until when, and the entries that this rests on."""
 
-
 class Entry(NamedTuple):
     """One statement on the ledger, signed by someone who could say so. `about` is the subject's sha256."""
 
@@ -33,7 +32,6 @@ class Entry(NamedTuple):
     person: str = ""
     roles: frozenset[str] = frozenset()
 
-
 class Person(NamedTuple):
     """A name on record, and the entries that put it there; a token has who delegated it, and an end."""
 
@@ -47,7 +45,6 @@ class Person(NamedTuple):
     by: str = ""
     expires: str = ""
 
-
 class Root(NamedTuple):
     """One version of the trust root; `owners` by key id, `witnesses` by name."""
 
@@ -59,7 +56,6 @@ class Root(NamedTuple):
     witnesses: dict[str, bytes]
     quorum: int
     digest: str = ""
-
 
 class Roster:
     """Who is on record after some number of entries."""
@@ -114,8 +110,7 @@ class Roster:
     def _own(self, person: Person) -> frozenset[str]:
         """Return somebody's roles, grants aside; from its second version on, the trust root alone makes owners."""
         root = self.roots[-1]
-        if root.version == 1:
-            return person.roles
+        if root.version == 1: return person.roles
         owns = person.keyid in root.owners and root.owners[person.keyid].name == person.name
         return person.roles | {"owner"} if owns else person.roles - {"owner"}
 
@@ -301,8 +296,7 @@ class Roster:
             self._check_loss(name)
             self._drop(name)
         self._lost.add(keyid)
-        if since is None:
-            return
+        if since is None: return
         self._since[keyid] = min(since, self._since.get(keyid, since))
         void: set[int] = set()
         for index, (key, rests) in enumerate(self._signed):
@@ -310,8 +304,7 @@ class Roster:
                 void.add(index)  # with a thief fall all who stand by the thief's word
         self.void.append((entry.index, frozenset(void)))
         for person in list(self.people.values()):
-            if person.rests.isdisjoint(void) or person.name not in self.people:
-                continue
+            if person.rests.isdisjoint(void) or person.name not in self.people: continue
             if person.keyid in self.roots[-1].owners:
                 self._put(person._replace(roles=frozenset({"owner"}), rests=frozenset()))
             else:
@@ -338,24 +331,20 @@ class Roster:
         self._check(token)
         self._put(token)
 
-
 def _enrolled(entry: Entry) -> Person:
     said, account = entry.said, entry.said.get("account", "person")
     require(said["status"] in ("active", "revoked"), f"the status of {said['name']} is neither active nor revoked")
     require(account in ("person", "service"), f"the account of {said['name']} is neither person nor service")
     return Person(said["name"], said["person"], _roles(said["roles"]), *_key(said), account)
 
-
 def _texts(item: Any, names: str) -> dict[str, str]:
     fits = isinstance(item, dict) and set(item) == set(names.split())
     require(fits and all(isinstance(text, str) and text for text in item.values()), f"something is not just {names}")
     return dict(item)
 
-
 def _roles(listed: list[Any]) -> frozenset[str]:
     require(all(isinstance(role, str) and role in ROLES for role in listed), "it names an unknown role")
     return frozenset(listed)
-
 
 def _key(said: dict[str, Any]) -> tuple[Affine, str]:
     try:

@@ -7,9 +7,10 @@ and of entries is part of the outcome that the product signs, so it is kept here
 
 import hashlib
 import hmac
+from collections import namedtuple
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from custody_verify.criteria import INCONCLUSIVE, MET, NOT_MET, UNKNOWN, WAIVED, Criterion, Ruling, judge, read_criteria
 from custody_verify.ledger import Past
@@ -18,27 +19,17 @@ from custody_verify.strict import canonical, expired, moment, read_base64, read_
 
 Inputs = list[tuple[str, str]]
 Words = Iterator[tuple[object, str, Iterable[int], str]]
+Chain = namedtuple("Chain", "finish start inputs")
+"""One run that ended in the model: its finish, its start, and the data it declared (name, sha256)."""
 
-
-class Judgement(NamedTuple):
+class Judgement(namedtuple("Judgement", "model seal size root at rulings assurance expires tried", defaults=("", 0))):
     """What the record gives for one model at one moment."""
-
-    model: str
-    seal: str
-    size: int
-    root: str
-    at: str
-    rulings: list[Ruling]
-    assurance: str = "separated"
-    expires: str = ""
-    tried: int = 0
 
     @property
     def verdict(self) -> str:
         """GO only if there are rulings and each is met or waived."""
         statuses = {ruling.status for ruling in self.rulings}
-        if NOT_MET in statuses:
-            return "NO-GO"
+        if NOT_MET in statuses: return "NO-GO"
         return "GO" if statuses and statuses <= {MET, WAIVED} else "INCONCLUSIVE"
 
     @property
@@ -48,18 +39,12 @@ class Judgement(NamedTuple):
         rulings = [[ruling.id, ruling.status, list(ruling.entries)] for ruling in self.rulings]
         return hashlib.sha256(canonical({"rulings": rulings, **{n: getattr(self, n) for n in names}})).hexdigest()
 
-
-class Chain(NamedTuple):
-    """One run that ended in the model: its finish, its start, and the data it declared (name, sha256)."""
-
-    finish: Entry
-    start: Entry
-    inputs: Inputs
-
-
 class Unchained(Exception):
-    """The model cannot be followed back to one seal."""
+    """The model cannot be followed back to one seal; carries the ruling that says why."""
 
+    def __init__(self, status: str, entries: list[Entry], reason: str, rule: str = "chain") -> None:
+        super().__init__(reason)
+        self.ruling = Ruling(f"process.{rule}", status, tuple(entry.index for entry in entries), reason)
 
 class Case:
     """One model, how it came to be, and what the rules read of it.
@@ -70,17 +55,15 @@ class Case:
     """
 
     def __init__(self, past: Past, model: str, use_case: str, at: str) -> None:
-        self.past, self.model, self.use_case, self.at = past, model, use_case, at
+        self.past, self.model, self.use_case, self.at, self.topic = past, model, use_case, at, topic(use_case)
         self.chains, self.seal = _chains(past, model, use_case)
         self.policy: dict[str, Any] = self.seal.said["policy"]
-        self.topic = topic(use_case)
         self.inputs = sorted({pair for chain in self.chains for pair in chain.inputs})
         self.trainers = {entry.person for chain in self.chains for entry in (chain.start, chain.finish)}
         self.makers = self.trainers | {self.seal.person}
         self.results = [e for e in past.about(model, "check-result") if e.said["stage"] != "runtime"]
-        self.exam = contents(past, str(self.seal.said["held_out"].get("sha256")))
-        opened = past.of_kind("held-out-opening")
-        self.openings = [e for e in opened if self.exam & contents(past, e.said["held_out"])]
+        self.exam, opened = self.contents(self.seal.said["held_out"].get("sha256")), past.of_kind("held-out-opening")
+        self.openings = [e for e in opened if self.exam & self.contents(e.said["held_out"])]
         self.attempts = [e for e in past.of_kind("training-start") if e.said["seal"] == self.seal.digest]
         self.risks = {e.said["risk"]: e for e in past.about(self.topic, "risk")}
 
@@ -88,6 +71,14 @@ class Case:
         """Return what was said about the use case before the criteria were sealed."""
         return [e for e in self.past.about(self.topic, kind) if e.index < self.seal.index]
 
+    def dataset(self, digest: object) -> Entry | None:
+        """Return the record of a dataset by the digest of its statement."""
+        return self.past.find(digest, "dataset-record")
+
+    def contents(self, sha256: object) -> set[str]:
+        """Return the digests of a dataset and its files: a file by another name is the same file."""
+        every = [f for entry in self.past.about(str(sha256), "dataset-record") for f in entry.said["files"]]
+        return {str(sha256), *(f["sha256"] for f in every if isinstance(f, dict) and isinstance(f.get("sha256"), str))}
 
 def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     """Judge a model from the record as it stood."""
@@ -95,19 +86,18 @@ def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     try:
         case = Case(past, model, use_case, at)
     except Unchained as error:
-        return Judgement(model, "", past.size, root, at, [error.args[0]])
+        return Judgement(model, "", past.size, root, at, [error.ruling], "separated")
     seal, tried = case.seal, len({entry.said["model"] for entry in case.openings})
     try:
         criteria = read_criteria(seal.said["criteria"])
     except ValueError as error:
         broken = Ruling("process.criteria", UNKNOWN, (seal.index,), f"the sealed criteria cannot be read: {error}")
-        return Judgement(model, seal.digest, past.size, root, at, [broken])
+        return Judgement(model, seal.digest, past.size, root, at, [broken], "separated")
     rulings = []
     for rule in _RULES:  # of several runs, the first for which it is not met speaks
         found = [_rule(rule.__name__[1:], rule(case, chain)) for chain in case.chains]
         rulings.append(next((ruling for ruling in found if ruling.status != MET), found[0]))
-    waivers = _waivers(case, criteria)
-    most = whole(case.policy.get("max_waivers")) or 0
+    waivers, most = _waivers(case, criteria), whole(case.policy.get("max_waivers")) or 0
     if len(waivers) > most:
         reason = f"{len(waivers)} waivers; the policy allows {most}"
         rulings.append(Ruling("process.waivers", NOT_MET, _sorted(waivers.values()), reason))
@@ -118,20 +108,16 @@ def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
         ruling = judge(asked, past, subjects, seal, case.chains[0].finish.index, case.makers, tried)
         waiver = waivers.get(asked.id)
         if waiver and ruling.status in (NOT_MET, INCONCLUSIVE):
-            entries = tuple(sorted({*ruling.entries, waiver.index}))
             reason = f"waived until {waiver.said['expires']} by {waiver.person}: {ruling.reason}"
-            ruling = Ruling(ruling.id, WAIVED, entries, reason)
+            ruling = Ruling(ruling.id, WAIVED, tuple(sorted({*ruling.entries, waiver.index})), reason)
         rulings.append(ruling)
     rulings.append(_rule("approvals", _approvals(case)))
-    assurance = "solo" if case.policy.get("solo") else "separated"
-    ends = _expires(case, waivers.values())
+    assurance, ends = "solo" if case.policy.get("solo") else "separated", _expires(case, waivers.values())
     return Judgement(model, seal.digest, past.size, root, at, rulings, assurance, ends, tried)
-
 
 def _rule(name: str, words: Words) -> Ruling:
     status, entries, reason = next((status, entries, reason) for applies, status, entries, reason in words if applies)
     return Ruling(f"process.{name}", status, tuple(entries), reason)
-
 
 def _chains(past: Past, model: str, use_case: str) -> tuple[list[Chain], Entry]:
     """Follow the model to the runs that ended in it, their starts, and the one seal that these name."""
@@ -140,62 +126,45 @@ def _chains(past: Past, model: str, use_case: str) -> tuple[list[Chain], Entry]:
     for finish in past.about(model, "training-finish"):
         start = past.find(_dig(finish.said, "buildDefinition", "internalParameters", "start"), "training-start")
         if start is None or start.index >= finish.index:
-            raise _broken(NOT_MET, [finish], "the finish statement names no earlier start")
+            raise Unchained(NOT_MET, [finish], "the finish statement names no earlier start")
         if start.person != finish.person:
-            raise _broken(NOT_MET, [start, finish], "start and finish were signed by different persons")
-        named = past.find(start.said["seal"], "criteria-seal")
-        if named is None:
-            raise _broken(NOT_MET, [start], "the run had no sealed criteria", "sealed_before_training")
-        if not use_case == start.said["use_case"] == named.said["use_case"]:
-            raise _broken(NOT_MET, [named, start], "model, run and seal are of different use cases")
+            raise Unchained(NOT_MET, [start, finish], "start and finish were signed by different persons")
+        seal = past.find(start.said["seal"], "criteria-seal")
+        if seal is None: raise Unchained(NOT_MET, [start], "the run had no sealed criteria", "sealed_before_training")
+        if not use_case == start.said["use_case"] == seal.said["use_case"]:
+            raise Unchained(NOT_MET, [seal, start], "model, run and seal are of different use cases")
         declared = [item if isinstance(item, dict) else {} for item in start.said["inputs"]]
         inputs = sorted((str(item.get("name")), str(item.get("sha256"))) for item in declared)
         chains.append(Chain(finish, start, inputs))
-        seals[named.digest] = named
-    if not seals:
-        raise _broken(UNKNOWN, [], "no training run on record ended in this model")
-    if len(seals) > 1:
-        raise _broken(NOT_MET, [c.finish for c in chains], "the same bytes were made under another seal as well")
+        seals[seal.digest] = seal
+    if not seals: raise Unchained(UNKNOWN, [], "no training run on record ended in this model")
+    another = "the same bytes were made under another seal as well"
+    if len(seals) > 1: raise Unchained(NOT_MET, [chain.finish for chain in chains], another)
     return chains, next(iter(seals.values()))
-
-
-def _broken(status: str, entries: list[Entry], reason: str, rule: str = "chain") -> Unchained:
-    return Unchained(Ruling(f"process.{rule}", status, tuple(entry.index for entry in entries), reason))
-
-
-def contents(past: Past, sha256: str) -> set[str]:
-    """Return the digests of a dataset and its files: a file by another name is the same file."""
-    every = [file for entry in past.about(sha256, "dataset-record") for file in entry.said["files"]]
-    files = [file for file in every if isinstance(file, dict)]
-    return {sha256, *(file["sha256"] for file in files if isinstance(file.get("sha256"), str))}
-
 
 def topic(use_case: str) -> str:
     """Return the digest by which statements are about a use case."""
     return hashlib.sha256(f"use-case:{use_case}".encode()).hexdigest()
 
-
 def _time(case: Case, _: Chain) -> Words:
     """A decision dated before evidence that it covers could step over an expiry."""
     dated = [entry for entry in case.past.history.entries[: case.past.size] if str(entry.said.get("at", ""))]
     now, newest = read_time(case.at), max(dated, key=lambda entry: moment(entry.said["at"]), default=None)
-    early = now is None or newest is None or moment(newest.said["at"]) > now
-    yield early, UNKNOWN, _sorted([newest] if newest else []), "the decision is dated before evidence that it covers"
+    entries, early = _sorted([newest] if newest else []), not now or not newest or moment(newest.said["at"]) > now
+    yield early, UNKNOWN, entries, "the decision is dated before evidence that it covers"
     yield True, MET, (), "the decision is dated after all it covers"
-
 
 def _keys(case: Case, _: Chain) -> Words:
     """Nothing that the model rests on was signed with a key that was compromised by then: void."""
-    past, links = case.past, [case.seal, past_find(case, case.seal.said["held_out"].get("record"))]
+    past, links = case.past, [case.seal, case.dataset(case.seal.said["held_out"].get("record"))]
     links += case.before_seal("use-case")[-1:] + case.before_seal("sourcing-decision")[-1:]
     for finish, start, inputs in case.chains:
-        named = [past_find(case, item.get("record")) for item in start.said["inputs"] if isinstance(item, dict)]
+        named = [case.dataset(item.get("record")) for item in start.said["inputs"] if isinstance(item, dict)]
         newest = [entry for _, sha256 in inputs for entry in past.about(sha256, "dataset-record")[-1:]]
         links += [finish, start, *named, *newest]
     void = _sorted(link for link in links if link and link.index in past.void)
     yield void, NOT_MET, void, "the model rests on what was signed with a compromised key"
     yield True, MET, (), "nothing the model rests on was signed with a compromised key"
-
 
 def _access(case: Case, _: Chain) -> Words:
     """Whoever took an emergency right was reviewed by another person, a security manager, and upheld."""
@@ -204,8 +173,7 @@ def _access(case: Case, _: Chain) -> Words:
     words: dict[str, str] = {}
     for review in case.past.of_kind("access-review"):
         grant = case.past.find(review.said["of"], "access-grant")
-        if grant is None or grant.index >= review.index or grant.person == review.person:
-            continue
+        if not grant or grant.index >= review.index or grant.person == review.person: continue
         upheld = review.said["verdict"] == "upheld"
         if "security_manager" in review.roles and not (upheld and review.index in case.past.void):
             words[grant.digest] = "upheld" if upheld else "disputed"
@@ -215,26 +183,23 @@ def _access(case: Case, _: Chain) -> Words:
     yield waiting, UNKNOWN, waiting, "an emergency right was taken that nobody reviewed yet"
     yield True, MET, _sorted(taken.values()), f"{len(taken)} emergency rights were taken and reviewed"
 
-
 def _sourcing(case: Case, _: Chain) -> Words:
     found = case.before_seal("sourcing-decision")
     yield not found, UNKNOWN, (), "no sourcing decision before the criteria were sealed"
     yield True, MET, (found[-1].index,), f"{found[-1].said['chosen']} was chosen"
 
-
 def _risks(case: Case, _: Chain) -> Words:
     entries = _sorted(case.risks.values())
     for name, entry in sorted(case.risks.items()):
         status, answered = entry.said["status"], entry.said["status"] in ("treated", "accepted")
-        void = answered and entry.index in case.past.void
-        yield void, NOT_MET, entries, f"risk {name} is open again: answered with a compromised key"
         yield not answered, NOT_MET, entries, f"risk {name} is {status}"
-        accepted, by = status == "accepted", entry.person
-        yield accepted and by in case.makers, NOT_MET, entries, f"risk {name} was accepted by {by}, a maker"
-        over = accepted and expired(entry.said["expires"], case.at)
+        void = entry.index in case.past.void
+        yield void, NOT_MET, entries, f"risk {name} is open again: answered with a compromised key"
+        if status == "treated": continue
+        yield entry.person in case.makers, NOT_MET, entries, f"risk {name} was accepted by {entry.person}, a maker"
+        over = expired(entry.said["expires"], case.at)
         yield over, NOT_MET, entries, f"the acceptance of risk {name} has expired"
     yield True, MET if case.risks else UNKNOWN, entries, f"{len(case.risks)} risks are treated or accepted"
-
 
 def _policy(case: Case, _: Chain) -> Words:
     """The seal must carry the policy that the owner signed, and name the record of its held-out set."""
@@ -246,18 +211,12 @@ def _policy(case: Case, _: Chain) -> Words:
     written, baseline = said["criteria"].get("criterion"), asked["policy"].get("baseline")
     less = any(item not in written for item in (baseline if isinstance(baseline, list) else []))
     yield less, NOT_MET, entries, "the seal leaves out criteria that the owner's policy demands"
-    record = past_find(case, held_out.get("record"))
+    record = case.dataset(held_out.get("record"))
     unnamed = record is None or record.index > case.seal.index
     yield unnamed, UNKNOWN, entries, "the seal names no earlier record of its held-out set"
-    another = record is None or record.about != held_out.get("sha256")
+    another = record and record.about != held_out.get("sha256")
     yield another, NOT_MET, entries, "the seal names the record of another held-out set"
     yield True, MET, entries, f"the owner's policy of entry {opened[-1].index} is sealed"
-
-
-def past_find(case: Case, digest: object) -> Entry | None:
-    """Return the record of a dataset by its digest."""
-    return case.past.find(digest, "dataset-record")
-
 
 def _countersigned(case: Case, chain: Chain) -> Words:
     """Where the policy asks, another person with one of these roles signed the criteria before the run."""
@@ -272,7 +231,6 @@ def _countersigned(case: Case, chain: Chain) -> Words:
         yield fits, MET, (seal.index, entry.index), f"{entry.person} countersigned the criteria before the run"
     yield True, UNKNOWN, (seal.index,), "nobody who may countersigned the criteria before the run"
 
-
 def _sealed_before_training(case: Case, chain: Chain) -> Words:
     entries, checkpoint = (case.seal.index, chain.start.index), chain.start.said["checkpoint"]
     size, root = whole(checkpoint.get("size")), checkpoint.get("root")
@@ -286,20 +244,17 @@ def _sealed_before_training(case: Case, chain: Chain) -> Words:
     yield lacking, UNKNOWN, entries, lacking
     yield True, MET, entries, f"sealed in entry {case.seal.index}, started in entry {chain.start.index}"
 
-
 def derive_seed(root: str, seal: str, inputs: Inputs) -> int:
     """Return the seed that nobody could know before the seal: HMAC-SHA256 keyed by the root, 31 bits of it."""
     lines = ["custody-seed/v1", seal, *(f"{sha256}  {name}" for name, sha256 in inputs), ""]
     digest = hmac.digest(bytes.fromhex(root), "\n".join(lines).encode(), "sha256")
     return int.from_bytes(digest[:4], "big") % 2**31
 
-
 def _unwitnessed(case: Case, start: Entry) -> str:
     """Say what the run's checkpoint lacks of the witnesses that the trust root in force asked for, or ""."""
     roots = [entry for entry in case.past.of_kind("trust-root") if entry.index < start.index]
     quorum = roots[-1].said["quorum"] if roots else 0
-    if quorum <= 0:
-        return ""
+    if quorum <= 0: return ""
     checkpoint = start.said["checkpoint"]
     anchor = case.past.find(checkpoint.get("anchor"), "anchor")
     if anchor is None or anchor.index >= start.index or anchor.index in case.past.void:
@@ -311,13 +266,11 @@ def _unwitnessed(case: Case, start: Entry) -> str:
     count = len(case.past.history.cosigners(anchor, witnesses))
     return "" if count >= quorum else f"{count} of {quorum} witnesses cosigned the run's checkpoint"
 
-
 def _not_post_hoc(case: Case, _: Chain) -> Words:
     sealed, opened = case.seal.index, [e.index for e in case.openings if e.index < case.seal.index]
     late = f"post-hoc: sealed in entry {sealed}, after the held-out set was opened in entry {opened[:1]}"
     yield opened, NOT_MET, (*opened, sealed), late
     yield True, MET, (sealed,), "the held-out set was unopened when criteria were sealed"
-
 
 def _budget(case: Case, _: Chain) -> Words:
     entries = tuple(sorted(entry.index for entry in [*case.openings, *case.attempts]))
@@ -327,7 +280,6 @@ def _budget(case: Case, _: Chain) -> Words:
         spent_all = limit is None or len(spent) > limit
         yield spent_all, UNKNOWN, entries, f"exhausted: {len(spent)} {what}, sealed budget {limit}"
     yield True, MET, entries, f"{len(case.openings)} openings and {len(case.attempts)} attempts are within budget"
-
 
 def _run(case: Case, chain: Chain) -> Words:
     said, entries = chain.start.said, (chain.start.index, chain.finish.index)
@@ -344,7 +296,6 @@ def _run(case: Case, chain: Chain) -> Words:
     yield missing, UNKNOWN, entries, "the run's code or environment is not on record"
     yield True, MET, entries, f"isolation: {isolation}"
 
-
 def _transcript(case: Case, chain: Chain) -> Words:
     """Where the policy asks, the run left a transcript, and somebody else found its first steps to agree."""
     start, finish, entries = chain.start, chain.finish, (chain.start.index, chain.finish.index)
@@ -360,20 +311,19 @@ def _transcript(case: Case, chain: Chain) -> Words:
         yield agrees and sound, MET, (*entries, check.index), f"{check.person} ran the first steps again: they agree"
     yield True, UNKNOWN, entries, "nobody but the trainer has run its first steps again"
 
-
 def _data(case: Case, chain: Chain) -> Words:
     entries: tuple[int, ...] = ()
     trusted, past = case.policy.get("trust"), case.past
-    held_out = [contents(past, e.about) for e in past.of_kind("dataset-record") if e.said["purpose"] == "held_out"]
+    held_out = [case.contents(e.about) for e in past.of_kind("dataset-record") if e.said["purpose"] == "held_out"]
     objects = [item for item in chain.start.said["inputs"] if isinstance(item, dict)]
     declared = {str(item.get("sha256")): item.get("record") for item in objects}
     yield not chain.inputs, UNKNOWN, entries, "the run declared no data"
     for name, sha256 in chain.inputs:
-        record = past_find(case, declared.get(sha256))
+        record = case.dataset(declared.get(sha256))
         unknown = record is None or record.about != sha256 or record.index > chain.start.index
         yield unknown, UNKNOWN, entries, f"{name} is not a dataset registered before the run"
         newest = past.about(sha256, "dataset-record")[-1]
-        said, files, entries = newest.said, contents(past, sha256), (*entries, newest.index)
+        said, files, entries = newest.said, case.contents(sha256), (*entries, newest.index)
         exam = any(files & held for held in [case.exam, *held_out])
         yield exam, NOT_MET, entries, f"{name} is held out: the model was trained on its own exam"
         untrusted = not isinstance(trusted, list) or said["trust"] not in trusted
@@ -384,7 +334,6 @@ def _data(case: Case, chain: Chain) -> Words:
         yield nobodys, UNKNOWN, entries, f"{name} has no licence or no owner"
     yield True, MET, entries, f"{len(chain.inputs)} registered datasets"
 
-
 def _separation(case: Case, _: Chain) -> Words:
     entries, author = _sorted([case.seal, *case.results[:1]]), case.seal.person
     yield case.policy.get("solo"), MET, entries, "solo: one person may play every part"
@@ -392,7 +341,6 @@ def _separation(case: Case, _: Chain) -> Words:
     both = sorted({entry.person for entry in case.results} & case.makers)
     yield both, NOT_MET, entries, f"{', '.join(both)} validated a model of their own"
     yield True, MET, entries, "author, trainer and validator are different persons"
-
 
 def _standing(case: Case, _: Chain) -> Words:
     retired = [entry.index for entry in case.past.about(case.model, "retirement")]
@@ -407,29 +355,22 @@ def _standing(case: Case, _: Chain) -> Words:
         yield not closed, NOT_MET, (entry.index,), f"incident {name} ({entry.said['type']}) is open"
     yield True, MET, [entry.index for entry, _ in latest.values()], "no open incident, not retired"
 
-
 _RULES = [_time, _keys, _access, _sourcing, _risks, _policy, _countersigned, _sealed_before_training, _not_post_hoc]
 _RULES += [_budget, _run, _transcript, _data, _separation, _standing]
 """In the order in which the product signs them; a ruling is called process. and the name of its rule."""
 
-
 def _waivers(case: Case, criteria: list[Criterion]) -> dict[str, Entry]:
     """Return the waivers that count, by the id of what they waive; the newest of each."""
-    never, days = case.policy.get("never_waive", []), whole(case.policy.get("waiver_days"))
+    never, days, now = case.policy.get("never_waive", []), whole(case.policy.get("waiver_days")), read_time(case.at)
     waivable = {c.id for c in criteria if c.waivable and isinstance(never, list) and c.klass not in never}
     found: dict[str, Entry] = {}
     for entry in case.past.about(case.model, "waiver"):
-        made, ends, now = read_time(entry.said["at"]), read_time(entry.said["expires"]), read_time(case.at)
-        if entry.said["use_case"] != case.use_case or entry.said["criterion"] not in waivable:
-            continue
-        if "approver" not in entry.roles or (entry.person in case.makers and not case.policy.get("solo")):
-            continue
-        if made is None or ends is None or now is None or days is None or made > now or ends <= now:
-            continue
-        if (ends - made) / timedelta(days=1) <= days:
-            found[entry.said["criterion"]] = entry
+        made, ends = read_time(entry.said["at"]), read_time(entry.said["expires"])
+        fits = entry.said["use_case"] == case.use_case and entry.said["criterion"] in waivable
+        by = "approver" in entry.roles and (entry.person not in case.makers or case.policy.get("solo"))
+        if fits and by and made and ends and now and days is not None and made <= now < ends:
+            found |= {entry.said["criterion"]: entry} if (ends - made) / timedelta(days=1) <= days else {}
     return found
-
 
 def _approvals(case: Case) -> Words:
     needed, void = whole(case.policy.get("approvals")), case.past.void
@@ -447,7 +388,6 @@ def _approvals(case: Case) -> Words:
     yield len(counted) < (needed or 0), UNKNOWN, _sorted(counted), f"pending: {len(counted)} of {needed} approvals"
     yield True, MET, _sorted(counted), f"{len(counted)} persons approved after the last result"
 
-
 def _expires(case: Case, waivers: Iterable[Entry]) -> str:
     """Return the earliest end of what the judgement leans on: waivers, accepted risks, the age of a GO."""
     ends = [str(entry.said["expires"]) for entry in waivers]
@@ -462,12 +402,9 @@ def _expires(case: Case, waivers: Iterable[Entry]) -> str:
             ends.append(case.at)
     return min(ends, default="", key=moment)
 
-
 def _sorted(entries: Iterable[Entry]) -> tuple[int, ...]:
     return tuple(sorted({entry.index for entry in entries}))
 
-
 def _dig(value: Any, *path: str) -> Any:
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
+    for name in path: value = value.get(name) if isinstance(value, dict) else None
     return value

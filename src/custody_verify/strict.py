@@ -13,27 +13,21 @@ from typing import Any
 MAX_DEPTH, MAX_INTEGER, MAX_PARTS = 64, 2**53, 1_000_000
 _WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
-
 class Refused(Exception):
     """The evidence is not what it claims to be; the message says where and why. Exit code 4."""
-
 
 class Unreadable(Exception):
     """There is nothing to judge: a missing file, bad usage, something that is not JSON. Exit code 2."""
 
-
 def require(holds: object, reason: str) -> None:
     """Refuse unless something holds."""
-    if not holds:
-        raise Refused(reason)
-
+    if not holds: raise Refused(reason)
 
 def read_json(raw: bytes, what: str, limit: int) -> Any:
     """Return the value; raises `Unreadable` for what is no JSON and `Refused` for JSON in another form."""
     brackets = raw.count(b"{") + raw.count(b"[")
     require(brackets + raw.count(b",") <= MAX_PARTS, f"{what} has more than {MAX_PARTS} parts")
-    if len(raw) > limit:
-        raise Unreadable(f"{what} is more than {limit} bytes long")
+    if len(raw) > limit: raise Unreadable(f"{what} is more than {limit} bytes long")
     try:
         value = json.loads(raw.decode("utf-8"), parse_int=_integer)
     except RecursionError:
@@ -51,11 +45,9 @@ def read_json(raw: bytes, what: str, limit: int) -> Any:
     require(same, f"{what} is not in its one form: keys sorted and each once, no spaces, numbers that are numbers")
     return value
 
-
 def canonical(value: Any) -> bytes:
     """Write JSON in its one form; raises `ValueError` for what has none."""
     return _WRITER.encode(value).encode()
-
 
 def read_base64(text: Any, what: str) -> bytes:
     """Decode canonical base64: one text for one sequence of bytes."""
@@ -66,11 +58,9 @@ def read_base64(text: Any, what: str) -> bytes:
     require(raw is not None and base64.b64encode(raw).decode() == text, f"{what} is not canonical base64")
     return raw or b""
 
-
 def whole(value: object) -> int | None:
     """Return a whole number, and None for anything else, `true` included."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
 
 def read_time(text: object) -> datetime | None:
     """Read an ISO 8601 moment with a time zone."""
@@ -80,16 +70,13 @@ def read_time(text: object) -> datetime | None:
         return None
     return moment if moment.tzinfo else None
 
-
 def moment(text: object) -> datetime:
     """Order moments by what they mean; what cannot be read comes first."""
     return read_time(text) or datetime.min.replace(tzinfo=UTC)
 
-
 def expired(expires: object, at: object) -> bool:
     """Tell whether an end has come; one that cannot be read has."""
     return moment(expires) <= (read_time(at) or datetime.max.replace(tzinfo=UTC))
-
 
 def _integer(text: str) -> int:
     require(len(text) <= 17 and abs(int(text)) <= MAX_INTEGER, f"{text[:40]} is beyond 2^53")

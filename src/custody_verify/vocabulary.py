@@ -57,13 +57,11 @@ _SLSA = {"training-finish": "provenance", "verification-summary": "verification_
 KINDS = {f"https://slsa.dev/{_SLSA[k]}/v1" if k in _SLSA else f"urn:custody:{k}:v1": k for k in _SPEAKERS}
 """The name of each kind, by which this program knows it, by the predicate type that statements carry."""
 
-
 def check_fields(kind: str, said: dict[str, Any]) -> None:
     """Raise `Refused` unless the statement has every field of its kind, rightly typed."""
     for name, letter in _FIELDS[kind]:
         fits = whole(said.get(name)) is not None if letter == "i" else isinstance(said.get(name), _TYPES[letter])
         require(name in said and fits, f"{kind} lacks {name!r}, or it has the wrong type")
-
 
 def may_say(roles: frozenset[str], kind: str) -> bool:
     """Tell whether one of the roles may make statements of this kind."""

@@ -140,10 +140,10 @@ def test_a_signature_takes_less_than_six_milliseconds() -> None:
     verify_p256(point_of(KEY), GOOD, MESSAGE)
     best = 1.0
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(20):
             verify_p256(point_of(KEY), GOOD, MESSAGE)
-        best = min(best, (time.perf_counter() - began) / 20)
+        best = min(best, (time.process_time() - began) / 20)
     assert best < 0.006
 
 
