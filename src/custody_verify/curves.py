@@ -101,17 +101,12 @@ def _table(point: Affine, width: int) -> list[list[Affine]]:
 
 def _add(pairs: list[tuple[Affine, Affine]]) -> list[Affine | None]:
     """Add points in pairs by the line through both, with one inversion for all; None is the zero."""
-    rises, runs = [], []
+    lines = []  # rise and run of the line through both points: a tangent where they are one, or a vertical line
     for (x1, y1), (x2, y2) in pairs:
-        if x1 != x2:
-            rises.append(y2 - y1)
-            runs.append(x2 - x1)
-        else:  # the tangent, or a vertical line
-            rises.append(3 * x1 * x1 - 3)
-            runs.append(2 * y1 if y1 == y2 else 0)
+        lines.append((y2 - y1, x2 - x1) if x1 != x2 else (3 * x1 * x1 - 3, 2 * y1 if y1 == y2 else 0))
     found: list[Affine | None] = []
-    inverses = _inverses([run or 1 for run in runs], P)
-    for ((x1, y1), (x2, _)), rise, run, inverse in zip(pairs, rises, runs, inverses, strict=True):
+    inverses = _inverses([run or 1 for _, run in lines], P)
+    for ((x1, y1), (x2, _)), (rise, run), inverse in zip(pairs, lines, inverses, strict=True):
         slope = rise * inverse % P
         x = (slope * slope - x1 - x2) % P
         found.append((x, (slope * (x1 - x) - y1) % P) if run else None)

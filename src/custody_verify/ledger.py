@@ -7,8 +7,8 @@ of the checkpoint, in order, which the log's key and known witnesses signed.
 
 import hashlib
 import re
+from collections import namedtuple
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
 
 from custody_verify.curves import N, first_wrong, read_signature, verify_ed25519
 from custody_verify.roster import Entry, Roster
@@ -16,14 +16,10 @@ from custody_verify.strict import MAX_INTEGER, Refused, Unreadable, read_base64,
 from custody_verify.vocabulary import KINDS, check_fields
 
 MAX_HEAD, MAX_PAYLOAD, MAX_TRUST = 1024**2, 16 * 1024**2, 64 * 1024
-MAX_LINE = MAX_PAYLOAD * 3 // 2
-PAYLOAD = "application/vnd.in-toto+json"
-STATEMENT = "https://in-toto.io/Statement/v1"
-HEX = re.compile(r"[0-9a-f]{64}")
+MAX_LINE, PAYLOAD = MAX_PAYLOAD * 3 // 2, b"application/vnd.in-toto+json"
+STATEMENT, HEX = "https://in-toto.io/Statement/v1", re.compile(r"[0-9a-f]{64}")
 _TEXT, _BASE64 = rb'("[^"\\]*(?:\\.[^"\\]*)*")', rb'"([A-Za-z0-9+/]+={0,2})"'
-_HEAD = re.compile(
-    rb'\{"format":"custody-bundle/1","origin":' + _TEXT + rb',"checkpoint":' + _TEXT + rb',"entries":\[\n'
-)
+_HEAD = re.compile(rb'\{"format":"custody-bundle/1","origin":%b,"checkpoint":%b,"entries":\[\n' % (_TEXT, _TEXT))
 _LINE = re.compile(  # a DSSE envelope in a sigstore bundle v0.3 that names its key twice, alike
     rb'\{"dsseEnvelope":\{"payload":' + _BASE64 + rb',"payloadType":"application/vnd\.in-toto\+json",'
     rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":' + _BASE64 + rb"\}\]\},"
@@ -33,32 +29,24 @@ _LINE = re.compile(  # a DSSE envelope in a sigstore bundle v0.3 that names its 
 _NOTE = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)")
 Void = tuple[int, frozenset[int]]
 
-class Trust(NamedTuple):
-    """What a reader must know by another way than the bundle; `root` and `seen` guard against older histories."""
-
-    origin: str
-    log_key: bytes
-    owner_key: str
-    root: tuple[int, str]
-    seen: tuple[int, str]
+Trust = namedtuple("Trust", "origin log_key owner_key root seen")
+"""What a reader must know by another way than the bundle; `root` and `seen` guard against older histories."""
 
 class Tree:
     """The Merkle tree of RFC 6962, 2.1, able to give its root at any earlier size."""
 
     def __init__(self, leaves: list[bytes]) -> None:
-        self.levels = [leaves]
-        while len(self.levels[-1]) > 1:
-            row = self.levels[-1]
-            self.levels.append([_node(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
+        self.rows = [leaves]
+        while len(row := self.rows[-1]) > 1:
+            self.rows.append([_node(left, right) for left, right in zip(row[::2], row[1::2], strict=False)])
 
     def root(self, size: int) -> str:
         """Return the root, in hex, of the first `size` leaves; "" where there are not so many."""
-        if not 0 < size <= len(self.levels[0]): return hashlib.sha256(b"").hexdigest() if size == 0 else ""
+        if not 0 < size <= len(self.rows[0]): return hashlib.sha256(b"").hexdigest() if size == 0 else ""
         found = b""
-        for level, row in enumerate(self.levels):
-            if size >> level & 1:
-                whole_tree = row[(size >> level) - 1]
-                found = _node(whole_tree, found) if found else whole_tree
+        for level, row in enumerate(self.rows):
+            if whole_trees := size >> level & 1 and size >> level:
+                found = _node(row[whole_trees - 1], found) if found else row[whole_trees - 1]
         return found.hex()
 
 def _node(left: bytes, right: bytes) -> bytes:
@@ -121,21 +109,19 @@ def read_lines(path: str, limit: int) -> Iterator[bytes]:
 
 def read_trust(raw: bytes) -> Trust:
     """(1) Read the trust root: the log's and the owner's first keys; in its second form also what was seen last."""
-    first: Any = {"root": {"version": 1, "digest": ""}, "seen": {"size": 0, "root": ""}}
     try:
         body = read_json(raw.removesuffix(b"\n"), "the trust root", MAX_TRUST)
-        newer = body["format"] == "custody-trust/2"
-        root, seen = (body if newer else first)["root"], (body if newer else first)["seen"]
+        root, seen = body.get("root", {"version": 1, "digest": ""}), body.get("seen", {"size": 0, "root": ""})
         pins = (root["version"], root["digest"]), (seen["size"], seen["root"])
         trust = Trust(body["origin"], read_base64(body["log_key"], "log_key"), body["owner_key"], *pins)
-    except (Refused, TypeError, KeyError) as error:
+    except (Refused, TypeError, KeyError, AttributeError) as error:
         raise Unreadable(f"the trust root cannot be read: {error}") from None
-    fits = body["format"] in ("custody-trust/1", "custody-trust/2") and len(body) == 4 + 2 * newer
-    fits = fits and len(root) == len(seen) == 2 and len(trust.log_key) == 32
+    form = {"custody-trust/1": 4, "custody-trust/2": 6}.get(str(body.get("format"))) == len(body)
+    fits = form and len(root) == len(seen) == 2 and len(trust.log_key) == 32 and isinstance(trust.origin, str)
     for (number, text), least in zip(pins, (1, 0), strict=True):
         fits = fits and whole(number) is not None and number >= least
         fits = fits and (text == "" if number == least else bool(HEX.fullmatch(str(text))))
-    if not fits or not isinstance(trust.origin, str) or not HEX.fullmatch(str(trust.owner_key)):
+    if not fits or not HEX.fullmatch(str(trust.owner_key)):
         raise Unreadable("the trust root is not of the format 'custody-trust/1' or 'custody-trust/2'")
     return trust
 
@@ -174,14 +160,13 @@ def read_bundle(lines: Iterator[bytes], trust: Trust) -> tuple[History, Roster, 
         except Refused as error:
             raise Refused(f"entry {entry.index} does not count: {error}") from None
         entries.append(admitted)
-        signed.append((key, numbers, b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)))
+        signed.append((key, numbers, b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD, len(payload), payload)))
     wrong = first_wrong(signed)
     require(wrong is None, f"entry {wrong} does not count: the signature does not fit the statement")
     newest, (version, digest) = roster.roots[-1], trust.root
-    witnesses = note.signers(newest.log_key, newest.witnesses)
     known = newest.version >= version and roster.roots[version - 1].digest == digest
     require(known, f"the history does not pass through version {version} of the trust root, which you know")
-    history = History(entries, tree, trust.origin, roster.void)
+    history, witnesses = History(entries, tree, origin, roster.void), note.signers(newest.log_key, newest.witnesses)
     check_seen(history, *trust.seen)
     return history, roster, witnesses
 
@@ -207,9 +192,8 @@ class Note:
     def signers(self, log_key: bytes, witnesses: dict[str, bytes]) -> dict[str, int]:
         """(4) Return when each witness signed; the log must have signed first, and nobody else, each once, by name."""
         _, name, stamp = self.lines[0].split(" ")
-        raw = read_base64(stamp, "the checkpoint's signature")
-        ours = name == self.origin and raw[:4] == _key_hash(name, 1, log_key)
-        require(ours, "the checkpoint is not signed by the log's key")
+        raw, ours = read_base64(stamp, "the checkpoint's signature"), _key_hash(self.origin, 1, log_key)
+        require((name, raw[:4]) == (self.origin, ours), "the checkpoint is not signed by the log's key")
         require(verify_ed25519(log_key, raw[4:], self.body), "the checkpoint's signature is not by the log's key")
         found = self.cosigners(witnesses)
         alone = [line.split(" ")[1] for line in self.lines[1:]] == sorted(found)
@@ -241,9 +225,9 @@ def _open_line(index: int, line: bytes) -> tuple[Entry, bytes, tuple[int, int], 
         raise Refused("the signature is not in its one form")
     body = read_json(payload, "the statement", MAX_PAYLOAD)
     try:
-        subject, uri, said = body["subject"][0], body["predicateType"], body["predicate"]
-        name, about = subject["name"], subject["digest"]["sha256"]
-    except (TypeError, KeyError, IndexError):
+        ((name, about),) = [(subject["name"], subject["digest"]["sha256"]) for subject in body["subject"]]
+        uri, said = body["predicateType"], body["predicate"]
+    except (TypeError, KeyError, ValueError):
         raise Refused("the statement has the wrong shape") from None
     stated = {"_type": STATEMENT, "subject": [{"name": name, "digest": {"sha256": about}}], "predicateType": uri}
     fits = body == {**stated, "predicate": said} and isinstance(said, dict)

@@ -107,9 +107,19 @@ def test_the_verifier_needs_the_standard_library_only() -> None:
     assert strangers == {}
 
 
+def code_lines(path: Path) -> int:
+    """Count the lines that say something to the machine: no blanks, no comments, no documentation."""
+    text = path.read_text()
+    told: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(number not in told and line.strip()[:1] not in ("", "#") for number, line in lines)
+
+
 def test_the_verifier_can_be_read_in_an_afternoon() -> None:
-    lines = sum(len(path.read_text().splitlines()) for path in (SOURCE / "custody_verify").glob("**/*.py"))
-    assert 0 < lines < VERIFIER_LINES
+    assert 0 < sum(code_lines(path) for path in (SOURCE / "custody_verify").glob("**/*.py")) < VERIFIER_LINES
 
 
 def test_the_verifier_runs_where_custody_is_not_installed(tmp_path: Path) -> None:
