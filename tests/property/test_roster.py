@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ from custody.core.subject import Subject
 from custody.errors import Tampered
 from custody.ledger.trust import Owner, Root, sign_root
 from custody.roster import Roster
-from custody.seal.envelope import Envelope, seal
+from custody.seal.envelope import Envelope, in_one_form, seal
 from custody.seal.keys import LogKey, PersonKey, raw_to_text
 
 ORIGIN, TOWN = "custody.town", Subject("town", "ab" * 32)
@@ -228,3 +230,53 @@ def check(roster: Roster) -> None:
             assert not holder.actor.roles & {Role.APPROVER, Role.OWNER, Role.SECURITY_MANAGER, Role.CUSTODIAN}
     if root.threshold == 1:
         assert not roster.pending
+
+
+def ruled_by_the_verifier(envelopes: list[Envelope]) -> tuple[list[Any], Any]:
+    """Replay with the second implementation, signatures too; raises its `Refused`."""
+    from custody_verify.curves import first_wrong
+    from custody_verify.ledger import PAYLOAD, _open_line
+    from custody_verify.roster import Roster as Second
+    from custody_verify.strict import Refused
+
+    roster = Second(ORIGIN, KEYS[0].keyid, base64.b64decode(LOG_KEYS[0]))
+    entries, signed = [], []
+    for index, envelope in enumerate(envelopes):
+        entry, _, numbers, payload = _open_line(index, in_one_form(envelope).to_bytes() + b"\n")
+        admitted, key = roster.admit(entry)
+        entries.append(admitted)
+        signed.append((key, numbers, b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)))
+    if (wrong := first_wrong(signed[-1:])) is not None:
+        raise Refused(f"signature {wrong} does not fit")
+    return entries, roster
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_verifier_rules_alike_on_what_counts_and_on_what_does_not(seed: int) -> None:
+    from custody_verify.strict import Refused
+
+    envelopes = [first()]
+    roster, entries = replay(envelopes)
+    babble = Babble(Random(1000 + seed))
+    for _ in range(25):
+        envelope = babble.statement(roster, entries)
+        try:
+            entry = roster.admit(len(entries), envelope)
+        except Tampered as error:
+            try:
+                ruled_by_the_verifier([*envelopes, envelope])
+            except Refused:
+                continue
+            raise AssertionError(f"the verifier took what the product refuses: {error}") from None
+        roster.take(entry)
+        entries.append(entry)
+        envelopes.append(envelope)
+        found, second = ruled_by_the_verifier(envelopes)
+        assert (found[-1].actor, found[-1].person, found[-1].roles) == (entry.actor, entry.person, entry.roles)
+        assert {name: actor.keyid for name, actor in roster.actors.items()} == {
+            name: person.keyid for name, person in second.people.items()
+        }
+        assert [(root.version, root.digest) for _, root in roster.roots] == [
+            (r.version, r.digest) for r in second.roots
+        ]
+        assert roster.void == (second.void[-1][1] if second.void else frozenset())
