@@ -37,13 +37,20 @@ class KeyFiles:
                 return newer
         return PersonKey.load(path, self.passphrase)
 
-    def make(self, name: str) -> tuple[PersonKey, Path]:
-        """Make a new key for somebody, beside the old one if there is one; returns where it lies."""
+    def make(self, name: str, keyid: str = "") -> tuple[PersonKey, Path]:
+        """Make a new key for somebody, beside the old one if there is one; returns where it lies.
+
+        One that was made before and is not on record yet is taken again; `keyid` is the key on record.
+        """
         place = self.own / f"{name}.pem" if self.own else self.folder / f"{name}.pem"
         if place.exists():
-            place = self._next(place)
-            if place.exists():
-                return PersonKey.load(place, self.passphrase), place
+            fresh = self._next(place)
+            if fresh.exists():
+                newer = PersonKey.load(fresh, self.passphrase)
+                if newer.keyid != keyid:
+                    return newer, fresh
+                self._settle(place, fresh)
+            place = fresh
         key = PersonKey.generate()
         key.save(place, self.passphrase)
         return key, place

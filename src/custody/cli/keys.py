@@ -96,12 +96,12 @@ def new(app: App, name: str, output: Path | None) -> None:
     custody = app.custody
     check_name(name)
     target = writable(output or Path(f"{name}.request.json"))
-    key, place = replace(custody.key_files, passphrase=_passphrase(app)).make(name)
+    actor = custody.desk.roster().actors.get(name)
+    key, place = replace(custody.key_files, passphrase=_passphrase(app)).make(name, actor.keyid if actor else "")
     target.write_bytes(write_request(custody.config.origin, name, key.public, key))
-    known = name in custody.desk.roster().actors
     todo = (
         f"custody keys rotate {name} --key {target}"
-        if known
+        if actor
         else f"custody init person {name} --role ROLE --key {target}"
     )
     lines = [f"The private key of {name} lies in {place}.", f"  key id {key.keyid}", f"next, by an owner: {todo}"]
@@ -121,11 +121,11 @@ def rotate(app: App, name: str, key: Path | None) -> None:
     from custody.wiring import brought_key
 
     custody = app.custody
-    custody.desk.actor(name)
+    actor = custody.desk.actor(name)
     if key is not None:
         public = brought_key(custody, name, key)
     else:
-        made, _ = replace(custody.key_files, passphrase=_passphrase(app)).make(name)
+        made, _ = replace(custody.key_files, passphrase=_passphrase(app)).make(name, actor.keyid)
         public = made.public
     said = replace_key(custody.desk, app.actor, name, public)
     waits = said.digest in custody.desk.roster().pending
