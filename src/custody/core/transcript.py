@@ -207,14 +207,14 @@ def read_transcript(raw: bytes, start: str, seed: int) -> Transcript:
     for number, text in enumerate(written, start=1):
         try:
             found = strictjson.parse_object(text, max_bytes=2 * LINE, what=f"line {number} of the transcript")
-            said = found.pop("chain", "")
+            found.pop("chain", "")
             values = _values({"values": found.get("values")})
         except InvalidInput as error:
             raise Tampered(f"line {number} of the transcript was altered: {error.message}") from None
         chain = _next(chain, found)
         whole = set(found) == {"at", "step", "values"} and isinstance(found["at"], int)
-        canonical = strictjson.dump({**found, "chain": chain.hex()}) == text
-        if not whole or not canonical or found["step"] != number or said != chain.hex():
+        follows = strictjson.dump({**found, "chain": chain.hex()}) == text
+        if not whole or not follows or found["step"] != number:
             raise Tampered(f"line {number} of the transcript was altered: it does not follow from the one before")
         lines.append(Line(number, found["at"], values))
     return Transcript(tuple(lines), chain.hex(), hashlib.sha256(raw).hexdigest())

@@ -92,6 +92,20 @@ def test_the_transcript_of_another_run_is_none_of_this(start: str, seed: int) ->
         read_transcript(kept, start, seed)
 
 
+def test_steps_are_counted_from_one_even_in_a_chain_of_ones_own() -> None:
+    """Whoever writes a whole transcript anew has to count as everybody does."""
+    first = hashlib.sha256(f"custody-transcript/v1\n{START}\n{SEED}\n".encode()).digest()
+    for step, fine in ((1, True), (2, False)):
+        body = f'"step":{step},"values":{{"loss":"0.5"}}}}'
+        chain = hashlib.sha256(first + f'{{"at":0,{body}'.encode()).hexdigest()
+        raw = f'{{"at":0,"chain":"{chain}",{body}\n'.encode()
+        if fine:
+            assert len(read_transcript(raw, START, SEED).lines) == 1
+        else:
+            with pytest.raises(Tampered, match="line 1"):
+                read_transcript(raw, START, SEED)
+
+
 def test_lines_left_out_at_the_end_change_head_and_digest() -> None:
     recorder, kept = recorded(line(loss=0.5), line(loss=0.25))
     short = read_transcript(kept.splitlines(keepends=True)[0], START, SEED)
