@@ -19,7 +19,9 @@ from custody.config import read_config
 from custody.core import predicates as kinds
 from custody.core.evidence import Evidence
 from custody.core.seed import derive_seed
+from custody.core.stage import Stage
 from custody.core.subject import Subject, run_subject
+from custody.records.status import standing
 from custody.testing import Life, digest, prepared_life
 from custody.wiring import Custody, add_person
 
@@ -372,3 +374,22 @@ def test_a_transcript_that_somebody_else_found_to_agree_is_go(asked: Cheat, who:
     asked.checked(who=who)
     decision = asked.judge()
     assert decision.verdict == "GO", decision.failing()
+
+
+def test_status_names_the_missing_spot_check_and_what_was_noticed(asked: Cheat) -> None:
+    start = asked.start()
+    asked.finish(start, **TRANSCRIPT, anomalies=["loss is nan at step 9"])
+
+    def training() -> tuple[str, str, list[str]]:
+        found = standing(asked.life.record, asked.life.use_case, [], asked.life.desk.time())
+        (stage,) = [state for state in found.stages if state.stage == Stage.TRAINING]
+        return stage.state, stage.sentence, [step.command for step in found.steps]
+
+    state, sentence, commands = training()
+    assert state == "unknown"
+    assert "look at this: loss is nan at step 9" in sentence
+    assert "custody run spot-check" in commands
+    asked.spot(start)
+    state, sentence, commands = training()
+    assert state == "met"
+    assert "custody run spot-check" not in commands

@@ -200,7 +200,7 @@ def _told(record: Record, begun: Evidence) -> tuple[dict[str, Any], list[str]]:
 
     ends = [e for e in record.of_kind(kinds.TRAINING_FINISH) if kinds.start_of(e.predicate) == begun.digest]
     details = ends[-1].predicate["runDetails"] if ends else {}
-    transcript, anomalies = details.get("transcript") or {}, list(details.get("anomalies") or [])
+    transcript, anomalies = details.get("transcript") or {}, kinds.anomalies(ends[-1].predicate) if ends else []
     spots = [e for e in record.of_kind(kinds.SPOT_CHECK) if e.predicate["start"] == begun.digest]
     lines = [f"  transcript   {transcript['steps']} steps, {transcript['tolerance']}"] if transcript else []
     lines += [f"  look at this {text}" for text in anomalies]

@@ -203,6 +203,13 @@ def compromised(finish: Mapping[str, Any]) -> list[str]:
     return [str(item) for item in found] if isinstance(found, list) else ["the finish statement does not say"]
 
 
+def anomalies(finish: Mapping[str, Any]) -> list[str]:
+    """Return what somebody should look at in a run that ended well: leaps of the loss, data that were not opened."""
+    details = finish.get("runDetails")
+    found = details.get("anomalies") if isinstance(details, Mapping) else None
+    return [str(item) for item in found] if isinstance(found, list) else []
+
+
 def finished_inputs(finish: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (name, sha256) of the data the finish statement says were used, sorted."""
     definition = finish.get("buildDefinition")

@@ -14,7 +14,7 @@ from custody.core.evidence import Evidence, Record
 from custody.core.release import decide
 from custody.core.stage import Stage
 from custody.core.subject import use_case_subject
-from custody.core.trust_rules import countersignature, countersigners
+from custody.core.trust_rules import countersignature, countersigners, judge_transcript
 from custody.records.datasets import datasets
 from custody.records.lineage import Chain, attempts_of, chain_of, models, open_incidents
 from custody.records.review import AccessState, Finding, access_state
@@ -205,6 +205,12 @@ class _View:
             return StageState(Stage.TRAINING, "not_met", "trained without sealed criteria", entries)
         kind = self.chain.start.predicate["isolation"]["kind"]
         sentence = f"model {self.finish.subject.short} by {self.finish.person}, isolation: {kind}"
+        if noticed := kinds.anomalies(self.finish.predicate):
+            sentence += f"; look at this: {noticed[0]}"
+        asked = judge_transcript(self.record, self.chain.seal.predicate["policy"], self.chain.start, self.finish)
+        if asked.status is not Status.MET:
+            self._step(Action.REPRODUCE, "custody run spot-check", asked.reason)
+            return StageState(Stage.TRAINING, asked.status, f"{sentence}; {asked.reason}", asked.entries)
         return StageState(Stage.TRAINING, "met", sentence, entries)
 
     def _results(self, stage: str) -> list[Evidence]:
