@@ -172,7 +172,10 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
             "columns": record("Target, sensitive, mutable, ignored and identifying columns."),
             "schema": array("Name and type of each column.", {"type": ["array", "object", "string"]}),
         },
-        {"source_expires": moment("When the approval of the source ends.")},
+        {
+            "source_expires": moment("When the approval of the source ends."),
+            "retain_until": moment("Until when it may be kept; afterwards erasing it is a task."),
+        },
     ),
     kinds.CHECK_RESULT: (
         "What a check measured, and on what.",
@@ -425,9 +428,12 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
         {},
     ),
     kinds.RETIREMENT_ORDER: (
-        "A model shall be destroyed; where the policy asks, only after a second person has countersigned.",
+        "A model or dataset shall be destroyed; where the policy asks, only after a second person has countersigned.",
         {"use_case": _USE_CASE, "reason": _REASON},
-        {},
+        {
+            "due": moment("From when on."),
+            "dispositions": array("What becomes of each asset.", record("An asset: retain, archive or erase.")),
+        },
     ),
     kinds.LEGAL_HOLD: (
         "Nothing about the subject may be destroyed, or may be again.",
@@ -445,11 +451,23 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
             "use_case": _USE_CASE,
             "reason": _REASON,
             "key_commitment": text("Commitment to the key that was destroyed."),
-            "ciphertexts": table("What stays behind and is of no use.", text("Digest of a ciphertext.")),
+            "ciphertexts": table(
+                "What stays behind and is of no use.", text("sha256 over the header and the tags of a ciphertext.")
+            ),
             "canary": record("Whether it opened.", {"before": flag("Just before."), "after": flag("Afterwards.")}),
             "copies": record("Where readable copies were looked for, and where not."),
         },
-        {},
+        {
+            "keys": table("Data keys that went with it, by file.", text("Commitment to a data key.")),
+            "evidence": array("Ciphertexts of concealed evidence that stay behind.", sha256("Of a ciphertext.")),
+            "order": text("Digest of the order; empty where one person was enough and none was given."),
+            "confirmations": array("By whom else.", sha256("Of a countersignature.")),
+            "dispositions": array("What became of each asset.", record("An asset: retain, archive or erase.")),
+            "places": array("Where Custody itself keeps something.", record("A place, and its files that are left.")),
+            "models": array("Of a dataset: the models that learnt from it.", sha256("Of a model.")),
+            "successor": text("Of a root key: the commitment to the one in force now."),
+            "rewrapped": whole("Of a root key: how many keys were wrapped anew."),
+        },
     ),
     kinds.DENIAL: (
         "Somebody was refused.",

@@ -273,20 +273,13 @@ class Vault:
         place = self._place(sha256)
         path = place / "entry.json"
         try:
-            entry = parse_object(path.read_bytes(), what=str(path))
-            manifest = Manifest.from_json(entry["manifest"])
-            sound = isinstance(entry["key_commitment"], str) and _sound_rows(entry["files"], manifest)
+            return read_entry(path.read_bytes(), sha256, str(path))
         except FileNotFoundError:
             if place.is_dir():
                 raise Tampered(f"{path} is missing") from None
             raise NotFound(f"no model {sha256[:12]} in the vault {self._folder}") from None
         except OSError as error:
             raise refusal(error, path) from None
-        except (InvalidInput, KeyError, TypeError):
-            sound = False
-        if not sound or entry.get("format") != FORMAT or manifest.sha256 != sha256:
-            raise Tampered(f"{path} is not what was written for model {sha256[:12]}")
-        return manifest, entry
 
     def _key(self, sha256: str, commitment: str) -> bytes:
         key = self._ring.key(self._place(sha256), sha256)
@@ -415,6 +408,19 @@ def _passing(pieces: Iterator[memoryview], digest: Any) -> Iterator[memoryview]:
     for piece in pieces:
         digest.update(piece)
         yield piece
+
+
+def read_entry(raw: bytes, sha256: str, what: str) -> tuple[Manifest, dict[str, Any]]:
+    """Read what is written about a model; raises `Tampered` unless it is of the model of that digest."""
+    try:
+        entry = parse_object(raw, what=what)
+        manifest = Manifest.from_json(entry["manifest"])
+        sound = isinstance(entry["key_commitment"], str) and _sound_rows(entry["files"], manifest)
+    except (InvalidInput, KeyError, TypeError):
+        sound = False
+    if not sound or entry.get("format") != FORMAT or manifest.sha256 != sha256:
+        raise Tampered(f"{what} is not what was written for model {sha256[:12]}")
+    return manifest, entry
 
 
 def _about(manifest: Manifest, number: int) -> bytes:

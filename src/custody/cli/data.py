@@ -31,6 +31,7 @@ def data() -> None:
 @click.option("--source-column", default="", help="Column that names the feed a row came from.")
 @click.option("--ignore", multiple=True, help="A column that is no feature; may be repeated.")
 @click.option("--mutable", multiple=True, help="A column an attacker can change; default: all that are not sensitive.")
+@click.option("--retain-until", default="", metavar="MOMENT", help="From then on erasing it is a task.")
 @click.option("--expires", type=int, metavar="DAYS", help="The source's approval ends after so many days.")
 @click.option("--reason", default="", help="Why bytes on record are trusted more now; at least 10 characters.")
 @face
@@ -51,6 +52,7 @@ def register(
     source_column: str,
     ignore: tuple[str, ...],
     mutable: tuple[str, ...],
+    retain_until: str,
     expires: int | None,
     reason: str,
 ) -> None:
@@ -84,6 +86,7 @@ def register(
         columns=columns,
         source_days=expires,
         reason=reason,
+        retain_until=retain_until,
     )
     blocks = len(said.predicate["blocks"])
     lines = [

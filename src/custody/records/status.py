@@ -11,6 +11,7 @@ from custody.core.actor import Actor
 from custody.core.data_rules import judge_freshness
 from custody.core.decision import Ruling, Status
 from custody.core.evidence import Evidence, Record
+from custody.core.moments import expired
 from custody.core.release import decide
 from custody.core.stage import Stage
 from custody.core.subject import use_case_subject
@@ -72,6 +73,7 @@ def standing(
     finish = finish or (finishes[-1] if finishes else None)
     chain = chain_of(record, finish) if finish else None
     view = _View(record, use_case, finish, chain, actors)
+    view.at = at
     if finish is not None:
         view.rulings = decide(record, finish.subject.sha256, use_case, at).rulings
     stages = [
@@ -110,6 +112,7 @@ class _View:
         self.about = record.about(use_case_subject(use_case).sha256)
         self.steps: list[Step] = []
         self.rulings: Sequence[Ruling] = ()
+        self.at = ""
         opened = record.latest(kinds.USE_CASE, use_case=use_case)
         self.solo = bool(opened and opened.predicate["solo"])
 
@@ -333,5 +336,25 @@ class _View:
         found = self._on_model(kinds.RETIREMENT)
         if found:
             self.steps.clear()
+        self._retention()
+        if found:
             return StageState(Stage.RETIREMENT, "met", "retired: its key is destroyed", (found[0].index,))
         return StageState(Stage.RETIREMENT, "not_applicable", "not retired")
+
+    def _retention(self) -> None:
+        """Add what is to be destroyed by now: models whose retirement is due, datasets kept long enough."""
+        ordered = self._on_model(kinds.RETIREMENT_ORDER)
+        if (
+            ordered
+            and self.finish
+            and not self._on_model(kinds.RETIREMENT)
+            and expired(str(ordered[-1].predicate.get("due", "")), self.at)
+        ):
+            last = ordered[-1]
+            command = f'custody retire {self.finish.subject.short} --reason "..."'
+            self._step(Action.RETIRE, command, f"its retirement was ordered in entry {last.index}")
+        for entry in datasets(self.record):
+            kept = "retain_until" in entry.predicate and not self.record.about(entry.subject.sha256, kinds.RETIREMENT)
+            if kept and expired(str(entry.predicate["retain_until"]), self.at):
+                command = f'custody retire data {entry.subject.name} --reason "..."'
+                self._step(Action.RETIRE, command, f"it was to be kept until {entry.predicate['retain_until']}")

@@ -13,6 +13,7 @@ from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.data_rules import contents_of
 from custody.core.evidence import Evidence, Record
+from custody.core.moments import moment
 from custody.core.stage import Stage
 from custody.core.subject import Subject
 from custody.desk import Desk
@@ -45,6 +46,7 @@ def register(
     columns: Columns,
     source_days: int | None = None,
     reason: str = "",
+    retain_until: str = "",
 ) -> Evidence:
     """Put a dataset on record: its bytes by digest, its origin, and what its columns mean.
 
@@ -108,6 +110,11 @@ def register(
             )
         predicate["trust_reason"] = reason.strip()
         predicate["trust_before"] = {"trust": lowest.predicate["trust"], "entry": lowest.index}
+    if retain_until:
+        if moment(retain_until) is None:
+            hint = "2030-01-01T00:00:00+00:00"
+            raise InvalidInput(f"{retain_until!r} is not a moment with a time zone", hint=hint)
+        predicate["retain_until"] = retain_until
     if source_days is not None:
         from datetime import datetime, timedelta
 

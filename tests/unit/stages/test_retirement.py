@@ -13,6 +13,7 @@ from custody.core.evidence import Evidence
 from custody.core.subject import Subject, use_case_subject
 from custody.errors import InvalidInput, NotFound, NotPermitted, OutOfOrder, Tampered, Unknown
 from custody.records.retired import open_holds, persons_needed, refuse_retired_contents
+from custody.records.status import standing
 from custody.seal.digest import FileDigest, Manifest
 from custody.stages import legal_hold
 from custody.stages.deployment import deploy
@@ -346,3 +347,29 @@ def test_an_order_needs_a_moment_that_means_the_same_everywhere(kept: Any, due: 
     with pytest.raises(InvalidInput, match="time zone"):
         order(life.desk, "otto", "loans", "", WHY, {}, due)
     assert order(life.desk, "otto", "loans", "", WHY, {}, "2027-01-31T00:00:00+00:00").predicate["due"]
+
+
+def _steps(life: Life, at: str) -> list[str]:
+    actors = list(life.desk.roster().actors.values())
+    return [step.command for step in standing(life.record, "loans", actors, at).steps]
+
+
+def test_what_is_due_shows_as_a_task_and_not_before(kept: Any, tmp_path: Path) -> None:
+    life, vault = kept
+    order(life.desk, "otto", "loans", "", WHY, {}, life.later(10))
+    retiring, erasing = f"custody retire {life.model.short}", "custody retire data patients"
+    entry = life.record.of_kind(kinds.DATASET)[0]
+    said = {key: value for key, value in entry.predicate.items() if key not in ("at", "id")}
+    said |= {"name": "patients", "purpose": "live", "retain_until": life.later(20)}
+    patients = Subject("patients", "e" * 64)
+    life.say("petra", Action.REGISTER_DATA, patients, kinds.DATASET, said)
+    for days, wanted in ((5, []), (15, [retiring]), (25, [retiring, erasing])):
+        found = [step for step in _steps(life, life.later(days)) if step.startswith("custody retire")]
+        assert [step.removesuffix(' --reason "..."') for step in found] == wanted
+    confirm(life, "sam", order(life.desk, "otto", "loans", "", WHY, {}))
+    retire(life.desk, vault, "otto", "loans", "", WHY, [tmp_path / "none"])
+    left = _steps(life, life.later(25))
+    assert [step.removesuffix(' --reason "..."') for step in left] == [erasing], "the dataset outlives the model"
+    confirm(life, "sam", order(life.desk, "otto", "loans", "patients", WHY, {}, data=True))
+    retire_data(life.desk, vault, "otto", "loans", "patients", WHY, [tmp_path / "none"])
+    assert _steps(life, life.later(25)) == []
