@@ -121,7 +121,9 @@ def seal(statement: Statement, signer: Signer) -> Envelope:
     payload = statement.to_bytes()
     if len(payload) > MAX_STATEMENT_BYTES:
         raise InvalidInput(f"the statement is {len(payload)} bytes long; the limit is {MAX_STATEMENT_BYTES}")
-    return in_one_form(Envelope(payload, signer.keyid, signer.sign(pae(payload))))
+    envelope = in_one_form(Envelope(payload, signer.keyid, signer.sign(pae(payload))))
+    _ = envelope.statement  # read once, here: what could not be read back is not handed out
+    return envelope
 
 
 def in_one_form(envelope: Envelope) -> Envelope:
