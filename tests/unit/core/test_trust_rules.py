@@ -337,11 +337,23 @@ def test_enough_witnesses_make_the_order_certain() -> None:
         lambda: witnessed(size=3),
         lambda: witnessed(root="ab" * 32),
         lambda: witnessed(quorum=3),
+        lambda: witnessed(quorum="some", who=()),
         lambda: witnessed().compromised(entry(honest(), kinds.TRAINING_START).index - 0.5),
         lambda: witnessed().edit(kinds.TRAINING_START, into("checkpoint", anchor=entry(honest(), kinds.SEAL).digest)),
         lambda: witnessed().edit(kinds.TRUST_ROOT, put(witnesses=[{"name": "w1", "key": "other"}, WITNESSES[1]])),
     ],
-    ids=["one of two", "none", "unnamed", "another size", "another root", "quorum", "void", "no anchor", "another key"],
+    ids=[
+        "one of two",
+        "none",
+        "unnamed",
+        "another size",
+        "another root",
+        "quorum",
+        "unreadable",
+        "void",
+        "no anchor",
+        "another key",
+    ],
 )
 def test_without_them_it_is_unknown(base: Any) -> None:
     assert sealed(base()) is UNKNOWN

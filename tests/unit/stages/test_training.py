@@ -12,7 +12,7 @@ import pytest
 from custody.checks.target import Columns
 from custody.core import predicates as kinds
 from custody.core.evidence import Evidence
-from custody.errors import InvalidInput, NotPermitted
+from custody.errors import InvalidInput, NotPermitted, OutOfOrder
 from custody.seal.digest import walk
 from custody.stages.data import register
 from custody.stages.training import run
@@ -113,3 +113,15 @@ def test_the_exam_is_no_training_data_under_whatever_name(shop: Shop) -> None:
     shop.life.forge("petra", fresh.subject, kinds.DATASET, twin)  # claims the exam's file for the fresh set
     with pytest.raises(NotPermitted, match="fresh is held out"):
         shop.run("fresh")
+
+
+def test_no_run_begins_under_criteria_that_one_person_signed(shop: Shop) -> None:
+    seal = shop.life.seal(countersigned=False)
+    size = shop.life.record.size
+    with pytest.raises(OutOfOrder, match="are not countersigned; the policy asks for a security_manager") as refused:
+        shop.run()
+    assert (refused.value.exit_code, "gate countersign" in refused.value.hint) == (3, True)
+    assert shop.life.record.size == size
+    shop.life.countersign(seal)
+    with pytest.raises(ReachedError):
+        shop.run()
