@@ -203,7 +203,7 @@ def alias_approval(project: Project) -> Catch:
     public = PersonKey.load(project.folder / ".custody/keys/mel.pem").public
     (project.folder / "melanie.pub").write_text(public)
     words = ["init", "person", "melanie", "--role", "approver", "--key", "melanie.pub"]
-    return _refusal(project.custody(*words, who="olga"), 5, "belongs to mel already", "one key, one person")
+    return _refusal(project.custody(*words, who="olga"), 5, "has the same key as mel", "one key, one person")
 
 
 def malicious_pickle(project: Project) -> Catch:
@@ -294,12 +294,16 @@ def edited_row(project: Project) -> Catch:
 
 
 def truncated_ledger(project: Project) -> Catch:
-    """The last entries, with what they say, are cut off together with their checkpoints."""
-    with sqlite3.connect(project.folder / ".custody/ledger.db") as ledger:
-        ((size,),) = ledger.execute("SELECT max(size) FROM checkpoint")
-        ledger.execute("DELETE FROM entry WHERE idx >= ?", (size - 3,))
-        ledger.execute("DELETE FROM checkpoint WHERE size > ?", (size - 3,))
-    ledger.close()
+    """The ledger is put back to a copy from before the last entry, and that entry with it to silence."""
+    place = project.folder / ".custody"
+    kept = {path.name: path.read_bytes() for path in place.glob("ledger.db*")}
+    model = str(project.steps["run"].body["model"])[:12]
+    words = ["incident", "open", model, "--type", "evasion", "--reason", "customers complain"]
+    project.must("complaint", *words, who="otto")
+    for path in place.glob("ledger.db*"):
+        path.unlink()
+    for name, content in kept.items():
+        (place / name).write_bytes(content)
     return _refusal(project.custody("audit", "verify"), 4, "cut short", "ledger: the last checkpoint seen")
 
 

@@ -205,7 +205,7 @@ ATTACKS: Sequence[Attack] = (
     ),
     Attack(
         "ledger cut short",
-        "The last entries are cut off with their checkpoints.",
+        "An old copy is put back, without the last incident.",
         "served",
         "audit verify",
         "restore the ledger; custody audit verify",

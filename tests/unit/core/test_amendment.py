@@ -8,7 +8,7 @@ import pytest
 from custody.core.amendment import changes
 from custody.testing import criteria_document
 
-OLD = {
+OLD: dict[str, Any] = {
     "criteria": criteria_document("loans"),
     "held_out": {"name": "held-out", "sha256": "ab" * 32},
     "policy": {"approvals": 2},
