@@ -16,6 +16,7 @@ import hashlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from typing import Any
 from custody.core import strictjson
 from custody.errors import InvalidInput, NotFound, Tampered, Unavailable
 from custody.ledger.note import ED25519, VerifierKey, check_key_name, parse_vkey
-from custody.ledger.witness import UNSEEN, Seen
+from custody.ledger.witness import UNSEEN, Seen, Witness
 from custody.seal.keys import LogKey, verify_ed25519
 
 FORMAT = "custody-witness/1"
@@ -52,7 +53,12 @@ class FileBook:
     @classmethod
     def create(cls, folder: Path, name: str, passphrase: str = "") -> FileBook:
         """Make the folder of a new witness with a new key; raises `InvalidInput` where one is already."""
+        return cls(folder).begin(name, passphrase)
+
+    def begin(self, name: str, passphrase: str = "") -> FileBook:
+        """Make this folder that of a new witness with a new key; raises `InvalidInput` where one is already."""
         check_key_name(name)
+        folder = self.folder
         if (folder / "witness.json").exists():
             raise InvalidInput(f"{folder} is the folder of a witness already", hint="custody witness status")
         try:
@@ -62,7 +68,11 @@ class FileBook:
             raise Unavailable(f"cannot make {folder}: {error.strerror}", hint="choose another --folder") from None
         LogKey.generate().save(folder / "key.pem", passphrase)
         _replace(folder / "witness.json", {"format": FORMAT, "name": name, "origins": []})
-        return cls(folder)
+        return self
+
+    def witness(self, passphrase: str = "") -> Witness:
+        """Return the witness that lives here, with its key and the system's clock."""
+        return Witness(self.name(), self.key(passphrase), self, lambda: int(time.time()))
 
     def name(self) -> str:
         """Return the witness's name."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from custody.errors import CustodyError
+from custody.errors import CustodyError, Unavailable
 from custody.ledger.witness import MAX_REQUEST_BYTES, TEXT, Answer, Witness
 
 SECONDS = 10.0
@@ -22,7 +22,7 @@ AT_ONCE = 32
 
 
 class WitnessServer(ThreadingHTTPServer):
-    """One witness behind one port. `say` hears a line for each answer."""
+    """One witness behind one port. `say` hears a line for each answer. Raises `Unavailable` where it cannot listen."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -31,7 +31,11 @@ class WitnessServer(ThreadingHTTPServer):
         self.witness, self.say = witness, say
         self._open: dict[int, tuple[socket.socket, float]] = {}
         self._lock = threading.Lock()
-        super().__init__((host, port), _Handler)
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise Unavailable(f"cannot listen on {host}:{port}: {why}", hint="choose another --port") from None
 
     @property
     def url(self) -> str:

@@ -49,7 +49,7 @@ def init(app: App, name: str, folder: Path | None) -> None:
     from custody.wiring import witness_book
 
     place = _place(folder)
-    book = witness_book(place, name, _passphrase())
+    book = witness_book(place).begin(name, _passphrase())
     public = book.key(_passphrase()).public
     vkey = str(VerifierKey(name, COSIGNATURE, public))
     lines = [
@@ -105,9 +105,9 @@ def serve(app: App, host: str, port: int, folder: Path | None) -> None:
     """Answer requests over HTTP (POST /add-checkpoint, as c2sp.org/tlog-witness says) until interrupted."""
     import json
 
-    from custody.wiring import open_witness, witness_server
+    from custody.wiring import witness_book, witness_server
 
-    eye = open_witness(_place(folder), _passphrase())
+    eye = witness_book(_place(folder)).witness(_passphrase())
     server = witness_server(eye, host, port, lambda line: click.echo(f"  {line}", err=True))
     if app.json:
         click.echo(json.dumps({"name": eye.name, "url": server.url}))
@@ -168,7 +168,7 @@ def cosign(app: App, request: Path, output: Path, folder: Path | None) -> None:
     from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unknown
     from custody.ledger.note import merged, parse_note, parse_signatures
     from custody.ledger.witness import MAX_REQUEST_BYTES, parse_request
-    from custody.wiring import open_witness
+    from custody.wiring import witness_book
 
     writable(output)
     try:
@@ -176,7 +176,7 @@ def cosign(app: App, request: Path, output: Path, folder: Path | None) -> None:
             body = file.read(MAX_REQUEST_BYTES + 1)
     except OSError as error:
         raise NotFound(f"{request} cannot be read: {error.strerror}", hint="check the file's name") from None
-    eye = open_witness(_place(folder), _passphrase())
+    eye = witness_book(_place(folder)).witness(_passphrase())
     answer = eye.add_checkpoint(body)
     if answer.status == 409 and not answer.reason.startswith("ALARM"):
         hint = f"ask the owner for: custody ledger anchor --request FILE --from {answer.body.strip()}"

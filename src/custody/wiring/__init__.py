@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -383,27 +382,15 @@ def brought_key(custody: Custody, name: str, file: Path) -> str:
     return text
 
 
-def witness_book(folder: Path, create: str = "", passphrase: str = "") -> FileBook:
-    """Open a witness's folder, or with a name in `create` make a new one."""
+def witness_book(folder: Path) -> FileBook:
+    """Return what is kept in a witness's folder."""
     from custody.adapters.witness_book import FileBook
 
-    return FileBook.create(folder, create, passphrase) if create else FileBook(folder)
-
-
-def open_witness(folder: Path, passphrase: str = "") -> Witness:
-    """Open a witness with its key."""
-    from custody.ledger.witness import Witness
-
-    book = witness_book(folder)
-    return Witness(book.name(), book.key(passphrase), book, lambda: int(time.time()))
+    return FileBook(folder)
 
 
 def witness_server(witness: Witness, host: str, port: int, say: Callable[[str], None]) -> WitnessServer:
-    """Return a witness behind a port; `serve_forever` answers. Raises `Unavailable` where it cannot listen."""
+    """Return a witness behind a port; `serve_forever` answers."""
     from custody.adapters.witness_server import WitnessServer
 
-    try:
-        return WitnessServer(witness, host, port, say)
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise Unavailable(f"cannot listen on {host}:{port}: {why}", hint="choose another --port") from None
+    return WitnessServer(witness, host, port, say)
