@@ -102,7 +102,7 @@ def cosignatures(note: str, witnesses: Mapping[str, bytes]) -> dict[str, int]:
         if public is None or public in used or signature.key_id != key_id(signature.name, COSIGNATURE, public):
             continue
         timestamp = int.from_bytes(signature.value[:8], "big")
-        if len(signature.value) != 72 or timestamp > _LATEST:
+        if timestamp > _LATEST:
             continue
         try:
             verify_ed25519(public, signature.value[8:], _cosigned(found.text, timestamp))

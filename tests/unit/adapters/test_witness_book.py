@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -193,6 +194,22 @@ def test_kill_9_at_any_moment_never_lets_one_size_be_signed_twice(book: FileBook
         assert witness.add_checkpoint(ask(0, size, b"forged")).status == 409
         assert witness.add_checkpoint(ask(acknowledged, acknowledged + size, b"forged")).status in (409, 422)
     assert acknowledged > 0
+
+
+def test_whoever_comes_second_waits_for_the_first(book: FileBook) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with FileBook(book.folder).turn():
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with book.turn():
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join(20)
+    assert order == ["first", "second"]
 
 
 def test_two_processes_take_turns(book: FileBook) -> None:

@@ -199,6 +199,12 @@ def test_a_cosignature_of_another_length_does_not_count(length: int) -> None:
     assert cosignatures(note, PUBLIC) == {}
 
 
+def test_a_cosignature_under_another_key_id_does_not_count() -> None:
+    line = cosign(NOTE, "eye.example/a", EYES["eye.example/a"], MOMENT)
+    for other in (b"abcd", key_id("eye.example/a", ED25519, PUBLIC["eye.example/a"])):
+        assert cosignatures(Note(OPEN.body(), (replace(line, key_id=other),)).to_text(), PUBLIC) == {}
+
+
 def test_a_plain_signature_by_a_witness_is_no_cosignature() -> None:
     key = EYES["eye.example/a"]
     plain = Signature("eye.example/a", key_id("eye.example/a", ED25519, key.public), key.sign(OPEN.body().encode()))
