@@ -6,7 +6,10 @@ the keys and a shell. Each case names the rule that has to stop it; the honest l
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
+import io
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ import pytest
 
 from custody.config import read_config
 from custody.core import predicates as kinds
+from custody.core.decision import Status
 from custody.core.evidence import Evidence
 from custody.core.seed import derive_seed
 from custody.core.stage import Stage
@@ -24,6 +28,7 @@ from custody.core.subject import Subject, run_subject
 from custody.records.status import standing
 from custody.testing import Life, digest, prepared_life
 from custody.wiring import Custody, add_person
+from custody_verify.__main__ import main as verifier
 
 SEALED, CHAIN, RUN, SPOT = "process.sealed_before_training", "process.chain", "process.run", "process.transcript"
 
@@ -76,6 +81,21 @@ class Cheat:
         for who in ("ari", "cora"):
             self.life.approve(who)
         return self.life.decide()
+
+    def verified(self, folder: Path) -> int:
+        """Let the second implementation judge the exported ledger; returns its exit code."""
+        bundle, trust = self.life.export(folder / "export")
+        with contextlib.redirect_stdout(io.StringIO()):
+            return verifier(["bundle", str(bundle), "--trust", str(trust), "--json"])
+
+    def type_go(self, decision: Any) -> None:
+        """Write a GO for this model by hand, as the validator, whatever the record gives."""
+        met = [dataclasses.replace(ruling, status=Status.MET, reason="fine") for ruling in decision.rulings]
+        record = self.life.record
+        typed = dataclasses.replace(
+            decision, size=record.size, root=record.root, rulings=tuple(met), at=self.life.desk.time()
+        )
+        self.life.forge("val", self.life.model, kinds.DECISION, typed.to_predicate())
 
 
 TRANSCRIPT = {"transcript": {"steps": 100, "sha256": "aa" * 32, "head": "bb" * 32, "tolerance": "exact"}}
@@ -262,7 +282,7 @@ WITHOUT_TRANSCRIPT: dict[str, tuple[Callable[[Cheat], None], str]] = {
 
 
 @pytest.mark.parametrize("name", WITHOUT_TRANSCRIPT)
-def test_training_that_was_logged_after_the_fact_is_refused(cheat: Cheat, name: str) -> None:
+def test_training_that_was_logged_after_the_fact_is_refused(cheat: Cheat, name: str, tmp_path: Path) -> None:
     act, rule = WITHOUT_TRANSCRIPT[name]
     act(cheat)
     decision = cheat.judge()
@@ -275,12 +295,16 @@ def test_training_that_was_logged_after_the_fact_is_refused(cheat: Cheat, name: 
         return
     assert decision.verdict != "GO"
     assert rule in against, against
+    assert cheat.verified(tmp_path) in (1, 3)
+    cheat.type_go(decision)
+    assert cheat.verified(tmp_path / "typed") == 4
 
 
-def test_the_honest_order_is_go(cheat: Cheat) -> None:
+def test_the_honest_order_is_go(cheat: Cheat, tmp_path: Path) -> None:
     cheat.finish(cheat.start())
     decision = cheat.judge()
     assert decision.verdict == "GO", decision.failing()
+    assert cheat.verified(tmp_path) == 0
 
 
 # --- where the policy asks for a transcript ------------------------------------------------------------
@@ -362,18 +386,22 @@ WITH_TRANSCRIPT: dict[str, Callable[[Cheat], None]] = {
 
 
 @pytest.mark.parametrize("name", WITH_TRANSCRIPT)
-def test_a_transcript_that_nobody_else_found_to_agree_is_none(asked: Cheat, name: str) -> None:
+def test_a_transcript_that_nobody_else_found_to_agree_is_none(asked: Cheat, name: str, tmp_path: Path) -> None:
     WITH_TRANSCRIPT[name](asked)
     decision = asked.judge()
     assert decision.verdict != "GO"
     assert {ruling.id for ruling in decision.failing()} == {SPOT}
+    assert asked.verified(tmp_path) in (1, 3)
+    asked.type_go(decision)
+    assert asked.verified(tmp_path / "typed") == 4
 
 
 @pytest.mark.parametrize("who", ["val", "max"])
-def test_a_transcript_that_somebody_else_found_to_agree_is_go(asked: Cheat, who: str) -> None:
+def test_a_transcript_that_somebody_else_found_to_agree_is_go(asked: Cheat, who: str, tmp_path: Path) -> None:
     asked.checked(who=who)
     decision = asked.judge()
     assert decision.verdict == "GO", decision.failing()
+    assert asked.verified(tmp_path) == 0
 
 
 def test_status_names_the_missing_spot_check_and_what_was_noticed(asked: Cheat) -> None:
