@@ -13,6 +13,21 @@ from custody.cli.disclose import disclose
 from custody.core import predicates as kinds
 
 
+def read_whole(path: Path) -> bytes:
+    """Read a file that was given; raises `InvalidInput` where it cannot be read or is too large."""
+    from custody.errors import InvalidInput
+    from custody.ledger.bundle import MAX_BUNDLE_BYTES
+
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BUNDLE_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_BUNDLE_BYTES:
+        raise InvalidInput(f"{path} is longer than {MAX_BUNDLE_BYTES} bytes")
+    return raw
+
+
 @click.group()
 def audit() -> None:
     """Verify the ledger, export it for strangers, explain who may do what."""
@@ -69,6 +84,44 @@ def export_(app: App, output: Path) -> None:
         f"next: python -m custody_verify bundle {output} --trust trust.json",
     ]
     app.show({"bundle": str(output), "entries": record.size, "bytes": size}, lines)
+
+
+@audit.command()
+@click.argument("model", default="")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="assurance.html", show_default=True)
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), help="Somebody's bundle; else one is written beside the page."
+)
+@click.option("--trust", type=click.Path(path_type=Path), help="The trust root for --bundle.")
+@face
+def assure(app: App, model: str, output: Path, bundle: Path | None, trust: Path | None) -> None:
+    """Write one page on MODEL for a stranger: every claim, every gap, and how to check them. HTML, .json or .md."""
+    from custody.desk import now
+    from custody.errors import InvalidInput
+    from custody.ledger.bundle import bundle_bytes, trust_root_bytes, write_file
+    from custody.report.assurance import markdown_assurance, render_assurance
+    from custody.stages.assurance import assure as state
+
+    writable(output)
+    if (bundle is None) != (trust is None):
+        raise InvalidInput("--bundle and --trust belong together", hint="give both, or neither inside a project")
+    if bundle is not None and trust is not None:
+        given = read_whole(bundle), read_whole(trust)
+    else:
+        desk, config = app.custody.desk.thoroughly(), app.custody.config
+        desk.read()
+        given = bundle_bytes(desk.reading), trust_root_bytes(config.origin, config.log_key, config.owner_key)
+        bundle = output.with_suffix(".bundle.json")
+        write_file(bundle, given[0])
+    said = state(*given, now(), model).to_json()
+    as_written = {".json": lambda: json.dumps(said, indent=2, sort_keys=True) + "\n"}
+    as_written[".md"] = lambda: markdown_assurance(said)
+    write_file(output, as_written.get(output.suffix, lambda: render_assurance(said))().encode())
+    lines = [
+        f"{output}: {said['headline']}; {counted(len(said['claims']), 'claim')}, {counted(len(said['gaps']), 'gap')}.",
+        f"  Hand it over with {bundle}; the trust root goes by another way.",
+    ]
+    app.show({"statement": str(output), "bundle": str(bundle), **said}, lines)
 
 
 @audit.command("trust-root")

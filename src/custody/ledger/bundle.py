@@ -24,11 +24,11 @@ from custody.seal.envelope import in_one_form
 
 FORMAT = "custody-bundle/1"
 TRUST_FORMAT = "custody-trust/1"
-MAX_BUNDLE_BYTES = 1024 * 1024 * 1024
+MAX_BUNDLE_BYTES = 256 * 1024 * 1024
 
 
-def write_bundle(reading: Reading, path: Path) -> int:
-    """Write a verified reading as one file, atomically; returns its size in bytes."""
+def bundle_bytes(reading: Reading) -> bytes:
+    """Return a verified reading in the one form of a bundle."""
     body = b"".join(
         [
             b'{"format":' + strictjson.dump(FORMAT),
@@ -41,7 +41,13 @@ def write_bundle(reading: Reading, path: Path) -> int:
     )
     if len(body) > MAX_BUNDLE_BYTES:
         raise InvalidInput(f"the bundle would be {len(body)} bytes long; the limit is {MAX_BUNDLE_BYTES}")
-    _write(path, body)
+    return body
+
+
+def write_bundle(reading: Reading, path: Path) -> int:
+    """Write a verified reading as one file, atomically; returns its size in bytes."""
+    body = bundle_bytes(reading)
+    write_file(path, body)
     return len(body)
 
 
@@ -61,13 +67,19 @@ def _note(reading: Reading) -> str:
     return Note(note.text, (*ours[:1], *sorted(others, key=lambda line: line.name))).to_text()
 
 
-def write_trust_root(path: Path, origin: str, log_key: str, owner_key: str) -> None:
-    """Write what a verifier must get by another way than the bundle: the log's key and the owner's key id."""
+def trust_root_bytes(origin: str, log_key: str, owner_key: str) -> bytes:
+    """Return what a verifier must get by another way than the bundle: the log's key and the owner's key id."""
     body = {"format": TRUST_FORMAT, "origin": origin, "log_key": log_key, "owner_key": owner_key}
-    _write(path, strictjson.dump(body) + b"\n")
+    return strictjson.dump(body) + b"\n"
 
 
-def _write(path: Path, body: bytes) -> None:
+def write_trust_root(path: Path, origin: str, log_key: str, owner_key: str) -> None:
+    """Write the trust root to a file, atomically."""
+    write_file(path, trust_root_bytes(origin, log_key, owner_key))
+
+
+def write_file(path: Path, body: bytes) -> None:
+    """Write a file whole or not at all; raises `Unavailable`."""
     half = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with half.open("wb") as file:
