@@ -477,7 +477,11 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
             "action": text("For what."),
             "reason": text("Why not."),
         },
-        {},
+        {
+            "rule": text("The access rule that decided; empty where no rule allowed it."),
+            "policy": text("The sha256 of all access rules in force."),
+            "missing": array("Circumstances that a rule asked for and nobody told.", text("A name in the context.")),
+        },
     ),
     kinds.TRUST_ROOT: (
         "The next version of the trust root, signed by the owners before and after.",

@@ -123,23 +123,18 @@ def show_options_of(command: click.Command, ctx: click.Context, formatter: click
 def _name_who_may(app: App, error: NotPermitted) -> None:
     """Say in a denial's hint who may do what was refused, where anybody may."""
     from custody.core import predicates as kinds
-    from custody.core.access import Action, parts_of, separation, who_can
+    from custody.core.access import Action
 
     try:
-        record = app.custody.desk.read()
-        denials = record.of_kind(kinds.DENIAL)
+        desk = app.custody.desk
+        denials = desk.read().of_kind(kinds.DENIAL)
         if not denials or denials[-1].predicate["reason"] != error.message:
             return
-        action, model = Action(denials[-1].predicate["action"]), denials[-1].subject
-        parts = parts_of(record, model.sha256)
-        able = [actor for actor, _ in who_can(list(app.custody.desk.roster().actors.values()), action)]
+        said, about = denials[-1].predicate, denials[-1].subject
+        action, others = Action(said["action"]), set(desk.roster().actors) - {"custodian", said["actor"]}
+        may = sorted(name for name in others if desk.access(name, action, about).allowed)
     except (CustodyError, ValueError):  # the refusal itself is what matters
         return
-    may = sorted(
-        actor.name
-        for actor in able
-        if actor.name not in ("custodian", denials[-1].predicate["actor"]) and separation(actor, action, parts).allowed
-    )
     if may:
         error.hint = f"{' or '.join(may)} may: --as {may[0]}; the refusal is on record"
     else:

@@ -57,6 +57,7 @@ def test_a_policy_out_of_reach_cannot_fail() -> None:
     [
         ('principal == Actor::"ann", action, resource', True),
         ('principal == Actor::"bob", action, resource', False),
+        ('principal == Role::"owner", action, resource', False),
         ('principal in Role::"owner", action, resource', True),
         ('principal in Actor::"ann", action, resource', True),
         ('principal in Role::"auditor", action, resource', False),
