@@ -257,7 +257,7 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
             "environment": record("Python, packages, machine, variables (values left out)."),
             "isolation": _ISOLATION,
         },
-        {},
+        {"tolerance": text("How far a spot check may lie from the transcript: exact, or relative up to 1e-3.")},
     ),
     kinds.TRAINING_ABORT: (
         "A training run ended without a model. It counts as an attempt.",
@@ -282,6 +282,7 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
                 {
                     "files": _FILES,
                     "compromised": array("What was noticed that makes the run untrustworthy.", text("One thing.")),
+                    "anomalies": array("What somebody should look at: NaN, leaps of a loss.", text("One thing.")),
                     "transcript": record(
                         "The chain of training steps that a spot check can repeat.",
                         {
@@ -311,12 +312,15 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
         {
             "run": _RUN,
             "start": _ENTRY,
-            "steps": whole("How many steps were compared."),
+            "steps": whole("How many steps agree, from the first on."),
             "verdict": text("agrees, differs or unknown."),
             "cause": text("The first step and field that differ, or why nothing could be compared."),
             "isolation": _ISOLATION,
         },
-        {},
+        {
+            "asked": whole("How many steps were to be repeated."),
+            "tolerance": text("How far they may lie apart, as the start statement has it."),
+        },
     ),
     kinds.OPENING: (
         "The held-out set is about to be used for one model under one seal. Written before, so that it always counts.",
