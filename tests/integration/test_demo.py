@@ -57,7 +57,7 @@ def test_another_rule_cannot_claim_a_catch() -> None:
 
 def test_every_attack_has_a_name_of_its_own_and_a_next_command() -> None:
     names = [attack.name for attack in ATTACKS]
-    assert len(names) == len(set(names)) == 21
+    assert len(names) == len(set(names)) == 24
     assert all(attack.next_command and attack.story for attack in ATTACKS)
 
 
