@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from custody.errors import NotPermitted, Unavailable
@@ -16,6 +17,7 @@ class KeyFiles:
     folder: Path
     own: Path | None
     passphrase: str
+    _told: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, name: str) -> Path:
         """Return where somebody's key file is, or would be."""
@@ -31,11 +33,11 @@ class KeyFiles:
         path = self.path(name)
         fresh = self._next(path)
         if keyid and fresh.exists():
-            newer = PersonKey.load(fresh, self.passphrase)
+            newer = self._open(fresh)
             if newer.keyid == keyid:
                 self._settle(path, fresh)
                 return newer
-        return PersonKey.load(path, self.passphrase)
+        return self._open(path)
 
     def make(self, name: str, keyid: str = "") -> tuple[PersonKey, Path]:
         """Make a new key for somebody, beside the old one if there is one; returns where it lies.
@@ -46,7 +48,7 @@ class KeyFiles:
         if place.exists():
             fresh = self._next(place)
             if fresh.exists():
-                newer = PersonKey.load(fresh, self.passphrase)
+                newer = self._open(fresh)
                 if newer.keyid != keyid:
                     return newer, fresh
                 self._settle(place, fresh)
@@ -70,13 +72,30 @@ class KeyFiles:
 
     def is_encrypted(self, name: str) -> bool | None:
         """Tell whether somebody's key file is encrypted; None where there is none to look at."""
-        path = self.path(name)
+        return self._encrypted(self.path(name))
+
+    def _encrypted(self, path: Path) -> bool | None:
         try:
             return b"ENCRYPTED" in path.read_bytes()[:4096]
         except FileNotFoundError:
             return None
         except OSError as error:
             raise NotPermitted(f"{path} cannot be read: {error.strerror}") from None
+
+    def _open(self, path: Path) -> PersonKey:
+        """Read a key; on a terminal, and nowhere else, the passphrase of an encrypted one is asked for, once."""
+        passphrase = self.passphrase or self._told.get(path.stem, "")
+        try:
+            return PersonKey.load(path, passphrase)
+        except NotPermitted:
+            if passphrase or not self._encrypted(path) or not sys.stdin.isatty():
+                raise
+        import getpass
+
+        passphrase = getpass.getpass(f"Passphrase of {path.name}: ")
+        key = PersonKey.load(path, passphrase)
+        self._told[path.stem] = passphrase
+        return key
 
     def _settle(self, path: Path, fresh: Path) -> None:
         if path.exists():

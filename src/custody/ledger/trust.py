@@ -23,7 +23,7 @@ from custody.core import strictjson
 from custody.core.moments import moment
 from custody.errors import InvalidInput, NotFound, Tampered, Unavailable
 from custody.seal.envelope import Envelope
-from custody.seal.keys import Signer, check_ed25519, keyid_of, verify_p256
+from custody.seal.keys import Signer, check_ed25519, keyid_of, recorded_keyid, verify_p256
 
 CONTEXT = b"custody-trust-root/v1\n"
 """What stands before the JSON in what owners sign, so that no signature serves two purposes."""
@@ -139,7 +139,7 @@ def read_root(origin: str, said: Mapping[str, Any]) -> Root:
         _whole(said, "quorum"),
     )
     for owner in owners:
-        if keyid_of(owner.key) != owner.keyid:
+        if recorded_keyid(owner.key) != owner.keyid:
             raise InvalidInput(f"the key id of {owner.name} does not fit the key")
     keys = [owner.keyid for owner in owners] + [witness.key for witness in witnesses] + [root.log_key]
     if len(set(keys)) != len(keys):

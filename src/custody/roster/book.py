@@ -9,7 +9,7 @@ from typing import Any
 from custody.core.actor import Actor, Role
 from custody.errors import InvalidInput, Tampered
 from custody.ledger.trust import Root
-from custody.seal.keys import keyid_of
+from custody.seal.keys import recorded_keyid
 
 PERSON, SERVICE, TOKEN = "person", "service", "token"
 SERVICE_ROLES = frozenset({Role.DATA_ENGINEER, Role.ML_ENGINEER, Role.VALIDATOR, Role.OPERATOR})
@@ -113,7 +113,7 @@ class Book:
 def read_actor(said: Mapping[str, Any]) -> Actor:
     """Read an enrolment's predicate; raises `InvalidInput`."""
     roles = read_roles(said["roles"])
-    keyid = keyid_of(str(said["key"]))
+    keyid = recorded_keyid(str(said["key"]))
     if keyid != said["keyid"]:
         raise InvalidInput("the key id does not fit the key")
     if said["status"] not in ("active", "revoked"):

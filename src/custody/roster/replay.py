@@ -16,11 +16,11 @@ from custody.core.evidence import Evidence, void_of
 from custody.core.moments import expired, moment
 from custody.core.statement import Statement
 from custody.errors import InvalidInput, Tampered
-from custody.ledger.trust import Owner, Root, first_root, follow
+from custody.ledger.trust import Owner, Root, first_root, follow, read_root
 from custody.roster.book import PERSON, SERVICE_ROLES, TOKEN, Book, Holder, read_account, read_actor, read_roles
 from custody.roster.rights import Emergency, Grant, Rights, check_grant, check_review
 from custody.seal.envelope import Envelope
-from custody.seal.keys import keyid_of
+from custody.seal.keys import keyid_of, recorded_keyid
 
 Roles = frozenset[Role]
 
@@ -294,7 +294,7 @@ class Roster:
         return Actor(owner.name, owner.person, roles | {Role.OWNER}, owner.key, owner.keyid)
 
     def _take_root(self, entry: Evidence) -> None:
-        new = follow(self._origin, self.root, entry.predicate, self.book.lost)
+        new = read_root(self._origin, entry.predicate)
         self.roots.append((entry.index, new))
         self.pending.clear()
         for owner in new.owners:
@@ -357,7 +357,7 @@ class Roster:
 
     def _token(self, entry: Evidence) -> Actor:
         said = entry.predicate
-        if keyid_of(said["key"]) != said["keyid"]:
+        if recorded_keyid(said["key"]) != said["keyid"]:
             raise InvalidInput("the key id does not fit the key")
         return Actor(said["name"], entry.person, read_roles(said["roles"]), said["key"], said["keyid"])
 

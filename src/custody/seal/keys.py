@@ -123,6 +123,13 @@ def keyid_of(public_pem: str) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def recorded_keyid(public_pem: str) -> str:
+    """Return the key id of a key that stands on record: P-256, and in the one form that goes there."""
+    if canonical_pem(public_pem) != public_pem:
+        raise InvalidInput("the public key is not in the one form that goes on record")
+    return keyid_of(public_pem)
+
+
 def canonical_pem(public_pem: str) -> str:
     """Write a P-256 public key in the one form that goes on record: uncompressed, nothing around it."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

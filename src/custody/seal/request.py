@@ -44,7 +44,7 @@ def read_request(raw: bytes, origin: str, name: str) -> str:
         )
     except Tampered:
         raise Tampered("whoever made the key request does not hold its private key") from None
-    return str(body["key"])
+    return canonical_pem(body["key"])
 
 
 def _message(origin: str, name: str, keyid: str) -> bytes:

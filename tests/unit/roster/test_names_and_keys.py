@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from custody.core import predicates as kinds
+from custody.errors import Tampered
 from custody.seal.keys import PersonKey
 
 
@@ -140,6 +141,35 @@ def test_keys_that_are_not_p256_are_not_enrolled(town: Any) -> None:
     for weak in (ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)):
         pem = weak.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         town.refused("not ECDSA P-256", "olga", kinds.ENROLMENT, town.card("eve", "auditor", key="x") | {"key": pem})
+
+
+@pytest.mark.parametrize("how", ["compressed", "with more behind it", "with more before it"])
+def test_a_key_has_one_form_on_record(town: Any, how: str) -> None:
+    import base64
+
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+    key = town.key("eve")
+    public: Any = load_pem_public_key(key.public.encode())
+    point = public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    der = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200") + point
+    coded = base64.b64encode(der).decode()
+    pem = {
+        "compressed": f"-----BEGIN PUBLIC KEY-----\n{coded}\n-----END PUBLIC KEY-----\n",
+        "with more behind it": key.public.replace("END PUBLIC KEY-----", "END PUBLIC KEY-----}"),
+        "with more before it": "eve\n" + key.public,
+    }[how]
+    town.refused(
+        "not in the one form|not a public key", "olga", kinds.ENROLMENT, town.card("eve", "auditor") | {"key": pem}
+    )
+    town.enrol("eve", "auditor")
+
+
+def test_no_word_counts_twice(town: Any) -> None:
+    town.enrol("ann", "approver")
+    town.approve("ann")
+    with pytest.raises(Tampered, match="word for word"):
+        town.roster.admit(town.size, town.envelopes[-1])
 
 
 @pytest.mark.parametrize("what", ["off the curve", "infinity"])

@@ -47,6 +47,18 @@ def test_a_grant_goes_with_the_name_it_was_for(town: Any) -> None:
     assert town.roster.acting("ann", town.at()).roles == {Role.AUDITOR}
 
 
+def test_what_a_thief_granted_ends_when_the_theft_is_known(town: Any) -> None:
+    town.enrol("bea", "owner")
+    town.enrol("ann", "auditor")
+    given = town.grant("ann", "approver", by="bea")
+    said = town.approve("ann")
+    kept = town.grant("ann", "validator")
+    town.revoke("olga", "bea", since=given.index)
+    assert town.roster.void == {given.index, said.index}
+    assert town.roster.acting("ann", town.at()).roles == {Role.AUDITOR, Role.VALIDATOR}
+    assert kept.index not in town.roster.void
+
+
 def grant(**change: Any) -> dict[str, Any]:
     said = {"name": "ann", "roles": ["approver"], "status": "granted", "emergency": False, "reason": "x"}
     return {**said, "expires": "2026-01-01T02:00:00+00:00", **change}
@@ -210,6 +222,16 @@ def test_a_token_with_too_much_does_not_count(town: Any, case: str) -> None:
     said = {"name": "fresh", "key": found.public, "keyid": found.keyid, "roles": ["operator"], "status": "active"}
     town.refused(match, by, kinds.DELEGATION, {**said, "expires": town.at(60), **change})
     town.delegate("otto", "fresh", "operator")
+
+
+def test_a_tokens_name_is_never_used_again(town: Any) -> None:
+    town.enrol("otto", "operator")
+    town.delegate("otto", "otto-ci", "operator")
+    found = town.key("fresh")
+    said = {"name": "otto-ci", "key": found.public, "keyid": found.keyid, "roles": ["operator"], "status": "active"}
+    town.refused("was used before", "otto", kinds.DELEGATION, {**said, "expires": town.at(60)})
+    town.revoke("olga", "otto-ci")
+    town.refused("was used before", "otto", kinds.DELEGATION, {**said, "expires": town.at(60)})
 
 
 def test_a_token_dies_with_the_role_it_came_from_and_stays_dead(town: Any) -> None:

@@ -170,6 +170,18 @@ def test_only_other_owners_confirm(two: Any) -> None:
     two.refused("something else", "bea", kinds.COUNTERSIGNATURE, {"of": said.digest, "reason": "x"}, other)
 
 
+def test_persons_who_own_nothing_complete_no_threshold(two: Any) -> None:
+    """Also when their person does: a second name of an owner is no owner."""
+    for name in ("bea-2", "olga-2"):
+        said = two.enrol(name, "security_manager", person=name.removesuffix("-2"))
+        two.countersign("cas", said)
+    said = two.enrol("ann", "approver")
+    two.countersign("bea-2", said)
+    assert "ann" not in two.on_record()
+    two.countersign("bea", said)
+    assert "ann" in two.on_record()
+
+
 def test_three_of_three_need_three(town: Any) -> None:
     town.install(("olga", "bea", "cas"), 3)
     said = town.enrol("ann", "approver")
