@@ -302,3 +302,12 @@ def test_the_order_of_a_real_run_is_the_one_anybody_can_compute(place: Any) -> N
     inputs = [(item["name"], item["sha256"]) for item in said["inputs"]]
     wanted = derive_order(said["checkpoint"]["root"], said["seal"], inputs, 4, 9)
     assert Path(body["log"]).read_text().split() == [str(row) for row in wanted]
+
+
+def test_a_reproduction_goes_through_the_rows_in_the_same_order(place: Any) -> None:
+    train(place)
+    again = place.custody("run", "reproduce")
+    assert (again.code, again.body["verdict"]) == (0, "bit-identical"), again.body
+    other = place.custody("run", "reproduce", "--seed", "1")
+    assert (other.code, other.body["verdict"]) == (1, "diverged")
+    assert "seed" in other.body["cause"]
