@@ -108,6 +108,28 @@ def ask(app: App, action: str, resource: str, environment: str, purpose: str, pa
 
 
 @access.command()
+@click.argument("actions", nargs=-1, metavar="[ACTION]...")
+@click.option("--at", default="", metavar="WHEN", help="As it was: an entry's number, a date, or a moment.")
+@face
+def matrix(app: App, actions: tuple[str, ...], at: str) -> None:
+    """List who may do each ACTION (all, unless named) to how much of what is on record."""
+    from custody.core.access import Action
+    from custody.errors import InvalidInput
+    from custody.records import rights
+
+    if odd := sorted(set(actions) - set(Action)):
+        raise InvalidInput(f"{odd[0]!r} is not an action", hint=f"actions: {', '.join(sorted(Action))}")
+    desk = app.custody.desk
+    found = rights.matrix(desk, rights.moment_of(desk, at), app.use_case, actions or sorted(Action))
+    rows = [
+        {"name": name, "action": action, "type": things[0].type, "things": sorted(thing.id for thing in things)}
+        for (name, action), things in sorted(found.items(), key=lambda item: (item[0][1], item[0][0]))
+    ]
+    lines = [f"  {row['action']:<24} {row['name']:<14} {len(row['things'])} {row['type']}" for row in rows]
+    app.show({"rights": rows}, lines or ["  nobody may do anything"])
+
+
+@access.command()
 @click.option("--days", default=90, show_default=True, type=click.IntRange(1, 3650), help="Unused for this long.")
 @click.option("--at", default="", metavar="WHEN", help="As it was: an entry's number, a date, or a moment.")
 @click.option("--sign", is_flag=True, help="Put on record that you looked at all rights; a security manager does.")

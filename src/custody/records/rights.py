@@ -8,16 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from custody.core import predicates as kinds
-from custody.core.access import WRITES, Access, Action
-from custody.core.actor import Role
+from custody.core.access import WRITES, Access, Action, decide
+from custody.core.actor import Actor, Role
+from custody.core.cedar.engine import Entity, value_of
+from custody.core.cedar.grid import grid
+from custody.core.cedar.syntax import Uid
 from custody.core.circumstances import context_of, describe
 from custody.core.evidence import Evidence, Record
-from custody.core.moments import end, moment
-from custody.core.permission import Resource
+from custody.core.moments import end, expired, moment
+from custody.core.permission import ACCESS_ONLY, Resource
 from custody.core.subject import Subject
 from custody.desk import CUSTODIAN, Desk
 from custody.errors import InvalidInput, NotFound
-from custody.records.lineage import find_model
+from custody.records.lineage import find_model, models
 from custody.roster import Roster
 from custody.roster.book import TOKEN
 
@@ -251,3 +254,49 @@ def who_can(
         since = min((holding.entry for holding in giving), default=0)
         found.append(Able(name, holder.actor.person, access, giving, uses(then.record, name, action, since, about)))
     return found
+
+
+def matrix(desk: Desk, then: Moment, use_case: str, actions: Sequence[str]) -> dict[tuple[str, str], list[Resource]]:
+    """Return by name and action what somebody may do it to, of everything on record; own and granted roles alone.
+
+    Things that the rules in reach treat alike are asked about once (`custody.core.cedar.grid`).
+    """
+    rules, at, record = desk.rules, then.at.isoformat(), then.record
+    things = {
+        (kind, sha256): describe(record, kind, sha256)
+        for kind in rules.schema.entities
+        if kind not in ("Role", "Actor")
+        for sha256 in _on_record(record, kind, use_case)
+    }
+    actors: dict[str, Actor] = {}
+    principals: list[Entity] = []
+    for name, holder in sorted(then.roster.book.holders.items()):
+        if name != CUSTODIAN and not (holder.account == TOKEN and expired(holder.expires, at)):
+            actors[name] = then.roster.acting(name, at)
+            given = {"account": holder.account, "token": holder.account == TOKEN}
+            attributes = {"person": actors[name].person, **given}
+            roles = frozenset(Uid("Role", str(role)) for role in actors[name].roles)
+            principals.append(Entity(Uid("Actor", name), attributes, roles))
+
+    def told(principal: Entity, action: str, thing: Entity) -> dict[str, Any]:
+        model = thing.uid.id if thing.uid.type in ABOUT_A_MODEL else ""
+        context = context_of(record, str(principal.attrs["person"]), action, model, then.at, {})
+        return {key: value_of(value) for key, value in context.items()}
+
+    entities = [Entity(Uid(*key), dict(thing.attributes)) for key, thing in things.items()]
+    alone = {entity.uid: entity.uid if entity.uid.type in ABOUT_A_MODEL else None for entity in entities}
+    found: dict[tuple[str, str], list[Resource]] = {}
+    for cell in grid(rules.policies, rules.schema, principals, actions, entities, told, lambda e: alone[e.uid]):
+        name = cell.principal.uid.id
+        if cell.action in ACCESS_ONLY or decide(actors[name], Action(cell.action)).allowed:
+            found.setdefault((name, cell.action), []).extend(things[entity.uid] for entity in cell.resources)
+    return found
+
+
+def _on_record(record: Record, kind: str, use_case: str) -> list[str]:
+    """Return the ids of the things of one type that are on record; [""] stands for one that is new."""
+    if kind == "Dataset":
+        return list(dict.fromkeys(entry.subject.sha256 for entry in record.of_kind(kinds.DATASET))) or [""]
+    if kind in ABOUT_A_MODEL:
+        return list(dict.fromkeys(entry.subject.sha256 for entry in models(record, use_case))) or [""]
+    return [""]

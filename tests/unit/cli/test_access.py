@@ -99,6 +99,19 @@ def test_explaining_records_nothing_and_asking_records_a_refusal(say: Say) -> No
     assert say("access", "ask", "gate.approve", who="ari")[0] == 2
 
 
+def test_the_matrix_counts_what_each_may_touch(say: Say) -> None:
+    code, body = say("access", "matrix", "data.read", "run.start")
+    assert code == 0
+    assert [(row["name"], row["action"], len(row["things"])) for row in body["rights"]] == [
+        ("dana", "data.read", 1),
+        ("petra", "data.read", 1),
+        ("val", "data.read", 1),
+        ("mel", "run.start", 1),
+    ]
+    assert len(say("access", "matrix")[1]["rights"]) > 40
+    assert say("access", "matrix", "data.fly")[0] == 2
+
+
 def test_rights_are_given_handed_on_and_taken_back(say: Say) -> None:
     code, body = say("access", "grant", "sam", "operator", "--until", "2099-01-01", "--reason", "holiday")
     assert (code, body["pending"]) == (0, False)

@@ -15,7 +15,7 @@ from custody.core.subject import Subject
 from custody.errors import CustodyError, InvalidInput, NotFound, NotPermitted, OutOfOrder
 from custody.gates import access_schema, access_text
 from custody.records.review import access_state, review
-from custody.records.rights import holdings, moment_of, what, who_can
+from custody.records.rights import ABOUT_A_MODEL, decide_for, holdings, matrix, moment_of, what, who_can
 from custody.records.status import standing
 from custody.seal.keys import PersonKey
 from custody.stages import access as rights
@@ -362,6 +362,24 @@ def test_who_can_at_an_earlier_entry_and_day(house: House) -> None:
         moment_of(house.desk, "999")
     with pytest.raises(InvalidInput, match="no moment"):
         moment_of(house.desk, "yesterday")
+
+
+def test_the_matrix_is_what_single_questions_give(trained: House) -> None:
+    add_person(trained.custody, "olga", "max", ["data_engineer", "ml_engineer", "operator"])
+    trained.grant("sam", "operator")
+    trained.token("mel", "pipe", "ml_engineer")
+    then = moment_of(trained.desk)
+    found = matrix(trained.desk, then, "loans", sorted(Action))
+    for action in sorted(Action):
+        kind = trained.desk.rules.type_of(action)
+        names = {"Dataset": ["train", "held-out"]}.get(kind, [trained.model.sha256] if kind in ABOUT_A_MODEL else [""])
+        for thing in names:
+            where, about = what(then, kind, "loans", thing)
+            for name in sorted(set(then.roster.actors) - {"custodian"}):
+                alone, _ = decide_for(trained.desk, then, name, action, where, about, {})
+                assert alone.allowed == (where in found.get((name, action), [])), (name, action, thing)
+    assert ("mel", "run.start") in found
+    assert ("mel", "deployment.deploy") not in found
 
 
 def test_output_classes_are_four_rights(trained: House) -> None:
