@@ -407,7 +407,7 @@ SAYS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
             "admission": _ENTRY,
             "copies": array("Where readable copies lie.", text("A path.")),
         },
-        {},
+        {"reason": text("Why readable copies were made.")},
     ),
     kinds.PREDICTIONS: (
         "A stretch of the prediction log: how many, and the root over them.",

@@ -90,7 +90,10 @@ def test_from_deployment_to_retirement(released: Any, python: Any) -> None:
 
     if released.custody("status").body["tier"] == "high":
         assert released.custody("retire", model[:12], "--reason", "replaced", "--yes", who="otto").code == 3
-    assert released.custody("deploy", "--env", "production", "--to", "served", who="otto").code == 0
+    assert (
+        released.custody("deploy", "--env", "production", "--to", "served", "--reason", "as agreed", who="otto").code
+        == 0
+    )
     kept = {path.name: path.read_bytes() for path in (released.folder / "served").iterdir()}
     shutil.rmtree(released.folder / "served")
     ordered = released.custody("retire", "order", model[:12], "--reason", "replaced", who="otto")

@@ -18,14 +18,15 @@ from custody.cli.app import App, face
     type=click.Path(path_type=Path),
     help="Also sign the bytes for people without Custody: `model_signing verify key` reads this file.",
 )
+@click.option("--reason", default="", help="Why the weights leave the vault; --to needs it.")
 @face
-def deploy(app: App, model: str, environment: str, folder: Path | None, signature: Path | None) -> None:
+def deploy(app: App, model: str, environment: str, folder: Path | None, signature: Path | None, reason: str) -> None:
     """Deploy MODEL if its whole chain holds: ledger, admission, recomputed decision, standing, bytes."""
     from custody.stages.deployment import deploy as hand_out
 
     custody = app.custody
     admitted, said = hand_out(
-        custody.desk, custody.vault, app.actor, app.use_case, environment, model, folder, signature
+        custody.desk, custody.vault, app.actor, app.use_case, environment, model, folder, signature, reason
     )
     lines = [
         f"Model {admitted.subject.short} is deployed to {environment} (entry {said.index})"

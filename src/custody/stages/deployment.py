@@ -5,21 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from custody.core import predicates as kinds
-from custody.core.access import Action
+from custody.core.access import Access, Action
 from custody.core.decision import Decision, Verdict
 from custody.core.evidence import Evidence, Record
+from custody.core.moments import moment
 from custody.core.release import decide as judge
 from custody.core.subject import Subject
-from custody.desk import Desk
+from custody.desk import Desk, Pen
 from custody.errors import InvalidInput, NotPermitted, OutOfOrder, Tampered, Unavailable, Unknown
 from custody.records.freshness import NOT_PROVEN, Freshness, freshness
 from custody.records.lineage import chain_of, find_model, open_incidents
 from custody.records.vault import ModelVault
 from custody.seal.digest import FileDigest, Manifest
+
+SHORTEST_REASON = 5
+BULK_MODELS, BULK_HOURS = 5, 24
+"""How many different models one person may export within so many hours."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +68,27 @@ def deploy(
     name: str = "",
     folder: Path | None = None,
     signature: Path | None = None,
+    reason: str = "",
 ) -> tuple[Admitted, Evidence]:
     """Admit, optionally write the verified bytes into a fresh folder and their signature beside it, and record it.
 
     The signature is in the form of the OpenSSF, for whoever receives the files and has `model_signing` rather than
-    Custody. Raises what `admit` raises, `InvalidInput` when a file is in the way, `Unavailable` on a full disk.
+    Custody. Weights that leave the vault for a folder need a reason and the right to read weights, and whoever
+    exports many models within a day is refused, on record. Raises what `admit` raises, `InvalidInput` when a file is
+    in the way or the reason is missing, `Unavailable` on a full disk.
     """
     if signature is not None and signature.exists():
         raise InvalidInput(f"{signature} exists already", hint="name a file that is not there")
     if signature is not None and folder is not None and folder.resolve() in signature.resolve().parents:
         raise InvalidInput("the signature must not lie among the files that it signs", hint="name a place beside them")
+    if folder is not None and len(reason.strip()) < SHORTEST_REASON:
+        raise InvalidInput(
+            f"say in at least {SHORTEST_REASON} characters why the weights leave the vault", hint='add --reason "..."'
+        )
     pen = desk.permit(actor, Action.DEPLOY)
+    if folder is not None:
+        desk.permit(actor, Action.READ_WEIGHTS)
+        _refuse_bulk(desk, pen, admission_of(desk.read(), use_case, environment, name).subject)
     admitted = admit(desk, vault, actor, use_case, environment, name)
     copies: list[str] = []
     if folder is not None:
@@ -90,6 +105,7 @@ def deploy(
             "environment": environment,
             "admission": admitted.admission.digest,
             "copies": copies,
+            **({"reason": reason.strip()} if folder is not None else {}),
         },
     )
     return admitted, said
@@ -100,6 +116,23 @@ def _keep(path: Path, raw: bytes) -> None:
         path.write_bytes(raw)
     except OSError as error:
         raise Unavailable(f"cannot write {path}: {error.strerror}", hint="name a place that can be written") from None
+
+
+def _refuse_bulk(desk: Desk, pen: Pen, model: Subject) -> None:
+    """Refuse the export of one model more than a day's work needs: the denial on record is the alert.
+
+    Exports without a readable moment count as of today. Loading into memory leaves no entry and is not counted.
+    """
+    now = moment(desk.time())
+    recent: set[str] = set()
+    for entry in desk.read().of_kind(kinds.DEPLOYMENT):
+        at = moment(entry.at)
+        today = now is None or at is None or now - at < timedelta(hours=BULK_HOURS)
+        if entry.predicate["copies"] and entry.person == pen.actor.person and today:
+            recent.add(entry.subject.sha256)
+    if len(recent - {model.sha256}) >= BULK_MODELS:
+        why = f"{pen.actor.person} exported {len(recent)} models within {BULK_HOURS} hours; {BULK_MODELS} are allowed"
+        desk.deny(pen.actor, Action.READ_WEIGHTS, Access(allowed=False, reason=why), model)
 
 
 def admission_of(record: Record, use_case: str, environment: str, name: str = "") -> Evidence:

@@ -277,7 +277,16 @@ def test_a_later_refusal_overrides_an_admission(life: Life) -> None:
 
 def test_a_signature_for_strangers_lies_beside_the_files_and_is_never_overwritten(life: Life, tmp_path: Path) -> None:
     served, signature = tmp_path / "served", tmp_path / "served.sig"
-    deploy(life.desk, Drawer(), "otto", "loans", "production", folder=served, signature=signature)
+    deploy(
+        life.desk,
+        Drawer(),
+        "otto",
+        "loans",
+        "production",
+        reason="as agreed",
+        folder=served,
+        signature=signature,
+    )
     envelope = Envelope.from_bytes(signature.read_bytes())
     verify_p256(life.desk.actor("otto").key, envelope.signature, pae(envelope.payload))
     assert json.loads(envelope.payload)["predicate"]["resources"] == [
@@ -286,7 +295,16 @@ def test_a_signature_for_strangers_lies_beside_the_files_and_is_never_overwritte
     size = life.record.size
     for place in (signature, tmp_path / "again" / "model.sig"):
         with pytest.raises(InvalidInput):
-            deploy(life.desk, Drawer(), "otto", "loans", "production", folder=tmp_path / "again", signature=place)
+            deploy(
+                life.desk,
+                Drawer(),
+                "otto",
+                "loans",
+                "production",
+                reason="as agreed",
+                folder=tmp_path / "again",
+                signature=place,
+            )
     with pytest.raises(InvalidInput):
         life.desk.permit("sam", Action.OPEN_INCIDENT).sign_files(Manifest((FileDigest("a", 1, "0" * 64),)), "x")
     assert life.record.size == size
@@ -294,7 +312,9 @@ def test_a_signature_for_strangers_lies_beside_the_files_and_is_never_overwritte
 
 
 def test_deploying_leaves_evidence_and_the_copies_it_made(life: Life, tmp_path: Path) -> None:
-    admitted, said = deploy(life.desk, Drawer(), "otto", "loans", "production", folder=tmp_path / "served")
+    admitted, said = deploy(
+        life.desk, Drawer(), "otto", "loans", "production", reason="as agreed", folder=tmp_path / "served"
+    )
     assert said.predicate["admission"] == admitted.admission.digest
     assert said.predicate["copies"] == [str(tmp_path / "served")]
     assert (tmp_path / "served" / "model.bin").read_bytes() == b"weights"
@@ -303,7 +323,7 @@ def test_deploying_leaves_evidence_and_the_copies_it_made(life: Life, tmp_path: 
     with pytest.raises(NotPermitted):
         deploy(life.desk, Drawer(), "mel", "loans", "production")
     with pytest.raises(OutOfOrder):
-        deploy(life.desk, Drawer(), "otto", "loans", "staging", folder=tmp_path / "staging")
+        deploy(life.desk, Drawer(), "otto", "loans", "staging", reason="as agreed", folder=tmp_path / "staging")
     assert not (tmp_path / "staging").exists()
 
 

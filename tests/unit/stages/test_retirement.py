@@ -86,7 +86,7 @@ def test_a_retired_model_never_opens_again(kept: Any, tmp_path: Path) -> None:
 
 def test_while_a_readable_copy_exists_the_model_is_not_retired(kept: Any, tmp_path: Path) -> None:
     life, vault = kept
-    deploy(life.desk, vault, "otto", "loans", "production", folder=tmp_path / "served")
+    deploy(life.desk, vault, "otto", "loans", "production", reason="as agreed", folder=tmp_path / "served")
     assert [entry.kind for entry in dependants(life.record, life.model.sha256)] == [kinds.DEPLOYMENT]
     with pytest.raises(OutOfOrder, match="readable copies"):  # the deployment is known without being named
         retire(life.desk, vault, "otto", "loans", "", "replaced by a better one", [])
@@ -373,3 +373,27 @@ def test_what_is_due_shows_as_a_task_and_not_before(kept: Any, tmp_path: Path) -
     confirm(life, "sam", order(life.desk, "otto", "loans", "patients", WHY, {}, data=True))
     retire_data(life.desk, vault, "otto", "loans", "patients", WHY, [tmp_path / "none"])
     assert _steps(life, life.later(25)) == []
+
+
+def test_an_export_needs_a_reason_and_the_right_to_read_weights(kept: Any, tmp_path: Path) -> None:
+    life, vault = kept
+    with pytest.raises(InvalidInput, match="why the weights leave"):
+        deploy(life.desk, vault, "otto", "loans", "production", folder=tmp_path / "served")
+    _, said = deploy(life.desk, vault, "otto", "loans", "production", reason="for the bank", folder=tmp_path / "served")
+    assert said.predicate["reason"] == "for the bank"
+
+
+def test_a_bulk_export_is_refused_and_the_alert_is_on_record(kept: Any, tmp_path: Path) -> None:
+    life, vault = kept
+    said = {"use_case": "loans", "environment": "production", "admission": "0" * 64}
+    for number in range(5):
+        other = Subject("loans", hashlib.sha256(b"model %d" % number).hexdigest())
+        deploy(life.desk, vault, "otto", "loans", "production", reason="for the bank", folder=tmp_path / f"{number}")
+        life.say("otto", Action.DEPLOY, other, kinds.DEPLOYMENT, {**said, "copies": ["/served"]})
+    with pytest.raises(NotPermitted, match="5 are allowed") as caught:
+        deploy(life.desk, vault, "otto", "loans", "production", reason="for the bank", folder=tmp_path / "sixth")
+    assert caught.value.exit_code == 5
+    assert not (tmp_path / "sixth").exists()
+    denial = life.record.of_kind(kinds.DENIAL)[-1]
+    assert denial.predicate["action"] == str(Action.READ_WEIGHTS)
+    deploy(life.desk, vault, "otto", "loans", "production")  # what stays in memory is no export
