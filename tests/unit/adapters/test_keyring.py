@@ -91,6 +91,23 @@ def test_the_old_root_key_opens_nothing_any_more(full: Any, project: Path, tmp_p
         vault.disclose(DATASET, full[2])
 
 
+def test_a_rotation_overwrites_what_was_wrapped_under_the_old_root_key(
+    full: Any, project: Path, tmp_path: Path
+) -> None:
+    key = project / "vault" / "models" / full[1][0] / "key"
+    os.link(key, tmp_path / "same file")
+    before = json.loads(key.read_bytes())["wrapped"]
+    _vault(project).rotate()
+    assert before.encode() not in (tmp_path / "same file").read_bytes()
+
+
+def test_a_key_file_that_names_another_key_is_refused(full: Any, project: Path) -> None:
+    path = project / "vault" / "subjects" / DATASET / "key"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "commitment": "0" * 64}))
+    with pytest.raises(Tampered, match="does not hold the key it names"):
+        _vault(project).disclose(DATASET, full[2])
+
+
 def test_who_read_the_root_key_before_a_rotation_reads_on_after_it(full: Any, project: Path) -> None:
     long_running = _vault(project)
     assert long_running.has(full[1][0])

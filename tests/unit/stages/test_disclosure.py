@@ -165,13 +165,12 @@ def test_a_ciphertext_that_was_exchanged_is_refused(life: Life) -> None:
     assert one.predicate["concealed"]["commitment"] != other.predicate["concealed"]["commitment"], "salted"
     folder = next(life.custody.config.vault.rglob("evidence"))
     names = [folder / f"{entry.predicate['concealed']['commitment']}.sealed" for entry in (one, other)]
+    crossed = Concealed(one.predicate["concealed"]["commitment"], other.predicate["concealed"]["ciphertext"])
+    with pytest.raises(Tampered, match="not the ciphertext on record"):
+        vault.disclose(one.subject.sha256, crossed)
     names[0].write_bytes(names[1].read_bytes())
     with pytest.raises(Tampered):
         disclose(life.desk, vault, "petra", one.index)
-    said = one.predicate["concealed"]
-    crossed = Concealed(said["commitment"], other.predicate["concealed"]["ciphertext"])
-    with pytest.raises(Tampered):
-        vault.disclose(one.subject.sha256, crossed)
     names[0].unlink()
     with pytest.raises(NotFound):
         disclose(life.desk, vault, "petra", one.index)
