@@ -430,6 +430,18 @@ def test_rows_beyond_the_checkpoint_block_further_appends_in_a_database(postgres
     store.close()
 
 
+def test_commits_reach_the_servers_disk_whatever_its_default(postgres: Any) -> None:
+    store, _ = new_ledger(postgres)
+    run_sql(postgres, "ALTER ROLE custody SET synchronous_commit = off")
+    try:
+        other, _ = new_ledger(postgres)
+        for one in (store, other):
+            assert one._open().execute("SHOW synchronous_commit").fetchone() == ("on",)
+            one.close()
+    finally:
+        run_sql(postgres, "ALTER ROLE custody RESET synchronous_commit")
+
+
 def test_a_server_that_does_not_sync_is_refused(postgres: Any) -> None:
     store, origin = new_ledger(postgres)
     run_sql(postgres, "ALTER SYSTEM SET fsync = off")
@@ -588,6 +600,30 @@ def test_rows_beyond_the_checkpoint_block_further_appends(tmp_path: Path) -> Non
     sql(path, f"INSERT INTO entry VALUES (3, x'{leaf_hash(b'd').hex()}', x'64')")
     with pytest.raises(Tampered, match="do not fit"):
         SqliteStore(path).append([row("e")], note)
+
+
+def test_commits_reach_the_disk_before_they_are_acknowledged(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "ledger.db", create=True)
+    for opened in (store, SqliteStore(tmp_path / "ledger.db")):
+        assert opened._connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+        assert opened._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        opened.close()
+
+
+def test_only_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
+    filled(tmp_path / "ledger.db")
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    assert connection.execute("SELECT size FROM checkpoint").fetchall() == [(3,)]
+    connection.close()
+
+
+def test_a_ledger_of_earlier_days_with_a_checkpoint_for_each_append_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    filled(path)
+    sql(path, "INSERT INTO checkpoint VALUES (1, 'old', x'" + leaf_hash(b"a").hex() + "')")
+    assert check(SqliteStore(path).read(0)) == [b"a", b"b", b"c"]
+    SqliteStore(path).append([row("d")], note)
+    assert check(SqliteStore(path).read(0)) == [b"a", b"b", b"c", b"d"]
 
 
 def test_a_busy_ledger_says_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

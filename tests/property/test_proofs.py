@@ -84,7 +84,15 @@ def test_a_write_cut_short_anywhere_is_completed(steps: list[int], level: int, c
         assert done <= size
         if done:
             assert span_root(again.node, 0, done) == ROOTS[done]
-        again.extend(done, LEAVES[done:size])
+        middle = (done + size) // 2
+        again.extend(done, LEAVES[done:middle])
+        fresh, _ = grown(Path(name) / "fresh", [middle] if middle else [])
+        here = {p.name: p.read_bytes() for p in Path(name).iterdir() if p.is_file()}
+        assert middle == done or here == {p.name: p.read_bytes() for p in (Path(name) / "fresh").iterdir()}
+        fresh.drop()
+        if middle:
+            (Path(name) / "fresh").rmdir()
+        again.extend(middle, LEAVES[middle:size])
         assert {p.name: p.read_bytes() for p in Path(name).iterdir()} == whole
         for folder in (nodes, again):
             folder.close()

@@ -96,6 +96,7 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting() -> None:
     interrupted = [answer for answer in told if isinstance(answer, KeyboardInterrupt)]
     refused = [answer for answer in told if isinstance(answer, Unavailable)]
     assert len(interrupted) == 1
+    assert all("interrupted" in error.message for error in refused)
     assert len(refused) + 1 + sum(len(commit) for commit in disk.commits) == 20
 
 
