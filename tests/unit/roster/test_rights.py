@@ -123,6 +123,18 @@ def test_broken_glass_is_for_one_statement(town: Any) -> None:
     town.refused("may not say", "val", kinds.DEPLOYMENT, DEPLOY)
 
 
+def test_programs_break_no_glass(town: Any) -> None:
+    town.enrol("mel", "ml_engineer")
+    town.enrol("robot", "ml_engineer", person="mel", account="service")
+    town.delegate("mel", "mel-ci", "ml_engineer")
+    for name in ("robot", "mel-ci"):
+        said = grant(name=name, emergency=True, roles=["operator"])
+        town.refused("for themself alone|can be granted nothing", name, kinds.GRANT, said)
+    town.refused("service account cannot hold", "olga", kinds.GRANT, grant(name="robot"))
+    town.refused("can be granted nothing", "olga", kinds.GRANT, grant(name="mel-ci", roles=["operator"]))
+    town.say("olga", kinds.GRANT, grant(name="robot", roles=["operator"]))
+
+
 def test_glass_is_not_spent_on_what_was_allowed_anyway(town: Any) -> None:
     town.enrol("otto", "operator")
     town.emergency("otto", "operator", "security_manager")

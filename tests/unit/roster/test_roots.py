@@ -228,6 +228,16 @@ def test_a_revoked_owners_word_for_something_that_waits_does_not_count(two: Any)
     assert "ann" in two.on_record()
 
 
+def test_what_a_thief_left_waiting_is_dropped_when_the_theft_is_known(two: Any) -> None:
+    said = two.enrol("ann", "approver", by="cas")
+    other = two.enrol("eve", "approver", by="olga")
+    two.revoke("sam", "cas", since=said.index)
+    assert set(two.roster.pending) == {other.digest}
+    two.countersign("bea", said)
+    two.countersign("olga", said)
+    assert "ann" not in two.on_record()
+
+
 def test_one_owner_of_two_changes_no_policy(two: Any) -> None:
     said = {"use_case": "loans", "tier": "low", "purpose": "x", "solo": True, "policy": {}}
     two.refused("one owner alone", "olga", kinds.USE_CASE, said)
