@@ -13,8 +13,12 @@ from custody.core.subject import Subject
 from custody.errors import Tampered
 from custody.ledger.trust import Owner, Root, Witness, sign_root
 from custody.roster import Roster
-from custody.seal.envelope import Envelope, seal
+from custody.seal.envelope import Envelope, pae, seal
 from custody.seal.keys import LogKey, PersonKey, raw_to_text
+from custody_verify import roster as verifier
+from custody_verify.curves import first_wrong
+from custody_verify.ledger import _open_line
+from custody_verify.strict import Refused
 
 ORIGIN = "custody.town"
 MODEL = Subject("loans", "ab" * 32)
@@ -51,11 +55,42 @@ class Town:
         """Have somebody say something; raises `Tampered` when it does not count."""
         body = {**said} if kind == kinds.TRAINING_FINISH else {"at": self.at(minute), "id": str(self.size), **said}
         envelope = seal(Statement(about, kind, body), self.key(key or by))
-        entry = self.roster.admit(self.size, envelope)
+        try:
+            entry = self.roster.admit(self.size, envelope)
+        except Tampered as error:
+            with pytest.raises(Refused):
+                self.mirrored(envelope)
+            raise error
         self.roster.take(entry)
+        self.compare(entry, *self.mirrored(envelope))
         self.envelopes.append(envelope)
         self.entries.append(entry)
         return entry
+
+    def mirrored(self, newest: Envelope) -> tuple[verifier.Entry, verifier.Roster]:
+        """Let the independent verifier replay everything, the newest statement too; raises `Refused`."""
+        roster = verifier.Roster(ORIGIN, self.keys["olga"].keyid, base64.b64decode(self.log_key))
+        signed = []
+        for index, envelope in enumerate([*self.envelopes, newest]):
+            line = envelope.to_bytes() + b",\n"
+            entry, _, numbers, _ = _open_line(index, line)
+            entry, key = roster.admit(entry)
+            signed.append((key, numbers, pae(envelope.payload)))
+        if first_wrong(signed) is not None:
+            raise Refused("the signature does not fit")
+        return entry, roster
+
+    def compare(self, ours: Evidence, theirs: verifier.Entry, mirror: verifier.Roster) -> None:
+        """Hold the verifier's reading against the product's: who spoke, with which roles, and who is on record now."""
+        assert (theirs.actor, theirs.person, theirs.roles) == (ours.actor, ours.person, ours.roles)
+        own = {name: mirror._own(person) for name, person in mirror.people.items()}
+        assert own == {name: frozenset(map(str, actor.roles)) for name, actor in self.roster.actors.items()}
+        keys = {name: person.keyid for name, person in mirror.people.items()}
+        assert keys == {name: actor.keyid for name, actor in self.roster.actors.items()}
+        assert (mirror.void[-1][1] if mirror.void else frozenset()) == self.roster.void
+        root, known = mirror.roots[-1], self.roster.root
+        assert (root.version, root.digest, root.threshold) == (known.version, known.digest, known.threshold)
+        assert set(mirror._pending) == set(self.roster.pending)
 
     def refused(self, match: str, *args: Any, **more: Any) -> None:
         """Check that a statement does not count, and changes nothing."""
