@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from custody.cli.app import word
+from custody.cli.app import counted, word
 from custody.core.decision import Decision, Ruling
 from custody.core.evidence import Evidence
 
@@ -146,8 +146,8 @@ def account_lines(account: Mapping[str, Any]) -> list[str]:
     best = f", best-of-{tried['models']} adjusted" if tried["adjusted"] else ""
     lines = [
         "",
-        f"  tried     {tried['started']} attempts ({tried['aborted']} aborted), {tried['models']} models measured in "
-        f"{tried['openings']} openings{best}",
+        f"  tried     {counted(tried['started'], 'attempt')} ({tried['aborted']} aborted), "
+        f"{counted(tried['models'], 'model')} measured in {counted(tried['openings'], 'opening')}{best}",
         "  signed    "
         + "; ".join(_signed(part, account["signers"]) for part in _PARTS if _signed(part, account["signers"])),
     ]
@@ -159,7 +159,7 @@ def account_lines(account: Mapping[str, Any]) -> list[str]:
         state = "" if dissent["stands"] else ", taken back since"
         lines.append(f"  dissent   {dissent['person']} (entry {dissent['entry']}{state}): {dissent['reason']}")
     if account["amended"] is not None:
-        lines.append(f"  amended   the criteria replace earlier ones; {len(account['amended'])} changes")
+        lines.append(f"  amended   the criteria replace earlier ones; {counted(len(account['amended']), 'change')}")
         lines += [f"            {change}" for change in account["amended"]]
     return lines
 

@@ -74,8 +74,12 @@ class Attempts:
         ends = f"{self.finished} ended in a model, {self.aborted} aborted"
         if unfinished:
             ends += f", {unfinished} never ended"
-        of = "1 model" if self.models == 1 else f"{self.models} models"
-        return f"{self.openings} openings of the held-out set for {of}; {self.started} attempts: {ends}"
+        seen = f"{_counted(self.openings, 'opening')} of the held-out set for {_counted(self.models, 'model')}"
+        return f"{seen}; {_counted(self.started, 'attempt')}: {ends}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def attempts_under(record: Record, seal: Evidence) -> Attempts:

@@ -47,7 +47,7 @@ def test_a_decision_names_signers_dissent_waivers_and_attempts(gate: Gate) -> No
     said = gate("show")
     assert said.exit_code == 0, said.output
     for words in (
-        "tried     1 attempts (0 aborted), 1 models measured in 1 openings",
+        "tried     1 attempt (0 aborted), 1 model measured in 1 opening",
         "signed    author dana; countersigner sam; trainer mel; validator val; approver ari, cora",
         "waiver    P1 by ari",
         "because accepted for a while; meanwhile a person looks at each case",

@@ -173,3 +173,12 @@ def test_a_hundred_seeds_show_as_a_hundred_and_the_bound_is_adjusted(tmp_path: P
     assert "best-of-100 adjusted" in "\n".join(decision_lines(decision, 1))
     one = seeds(prepared_life(tmp_path / "one")[0], 1)
     assert one.verdict is Verdict.GO
+
+
+def test_criteria_that_were_sealed_later_amend_nothing() -> None:
+    base = honest()
+    seal = base.of(kinds.SEAL)[0]
+    later = base.add(kinds.SEAL, dict(seal.predicate), person="dana", about=seal.subject.sha256)
+    for record in (base, later):
+        assert record.decide().account["amended"] is None
+        assert "amend" not in record.ruling("process.not_post_hoc").reason
