@@ -189,7 +189,7 @@ def train(project: Project, tell: Tell) -> Step:
 
 def validate(project: Project, tell: Tell, code: int = 0) -> Step:
     """The run's first steps once more, by somebody else; then every check against the sealed held-out set."""
-    if not code:
+    if not code and project.steps["run"].body["steps"]:
         spot = project.must("spot check", "run", "spot-check", "--steps", "3", who="val")
         tell("spot check", f"the first {spot.body['steps']} of {spot.body['recorded']} steps, repeated: they agree")
     step = project.must("validate", "validate", who="val", code=code)
