@@ -1,12 +1,12 @@
 """GB per CPU second to encrypt and decrypt a file, time to one tensor, and time to shred: Custody beside age.
 
-    python benchmarks/encrypt.py [--gb 1] [--json]
+    python benchmarks/encrypt.py [--gb 1] [--runs 3] [--json]
 
 `cipher` is the encryption alone, from file to file, durable at the end. `vault` is what a model goes through:
 encrypted and hashed once going in, decrypted and hashed once coming out, since the manifest's sha256 is what the
 ledger knows a model by; `sha256` and `copy` show what the machine takes for that alone and for moving the bytes.
 The tensor is 256 KiB from the middle of the file, read with a vault that was just opened. age is run through
-pyrage where that is installed (`pip install pyrage`); it is no dependency. The best of three runs counts.
+pyrage where that is installed (`pip install pyrage`); it is no dependency. The best run counts.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from custody.seal.digest import walk
 
 PIECE = 1024 * 1024
 TENSOR = 256 * 1024
+RUNS = [3]
 
 
 def rate(size: int, act: Callable[[], object], clean: Callable[[], object] = lambda: None) -> dict[str, float]:
-    """Return the best GB per CPU second of three runs, and its wall seconds."""
+    """Return the best GB per CPU second of the runs, and its wall seconds."""
     best = {"gb_per_cpu_s": 0.0, "wall_s": 0.0}
-    for _ in range(3):
+    for _ in range(RUNS[0]):
         clean()
         cpu, wall = time.process_time(), time.perf_counter()
         act()
@@ -134,8 +135,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gb", type=float, default=1.0)
     parser.add_argument("--folder", type=Path, help="Where to work; a real disk, not memory.")
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    RUNS[0] = asked.runs
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         rows = measure(Path(name), int(asked.gb * 1e9) // PIECE * PIECE)
     for way in ("encrypt", "decrypt"):
