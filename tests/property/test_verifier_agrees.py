@@ -53,6 +53,19 @@ def life_with_everything() -> tuple[tuple[Evidence, ...], dict[int, str], str]:
         life.say("otto", Action.WATCH, life.model, kinds.CHECK_RESULT, live)
         for subject in (life.model, Subject("train", life.train_data)):
             incident(life, subject)
+        glass = {
+            "name": "otto",
+            "roles": ["security_manager"],
+            "status": "granted",
+            "emergency": True,
+            "reason": "fire",
+        }
+        taken = life.forge("otto", life.case, kinds.GRANT, {**glass, "expires": life.later(0.1)})
+        review = {"of": life.record.entries[taken].digest, "verdict": "upheld", "findings": [], "reason": "seen"}
+        life.forge("sam", life.case, kinds.ACCESS_REVIEW, review)
+        start = life.record.of_kind(kinds.TRAINING_START)[0]
+        check = {"run": "run1", "start": start.digest, "steps": 3, "verdict": "agrees", "cause": "", "isolation": {}}
+        life.forge("val", start.subject, kinds.SPOT_CHECK, check)
         for who in ("ari", "cora"):
             life.approve(who)
         assert str(life.decide().verdict) == "GO"
@@ -145,6 +158,14 @@ VALUES: list[Any] = [
         MOMENTS[2],
         "2026-01-01",
         "P1",
+        "upheld",
+        "disputed",
+        "agrees",
+        "differs",
+        "granted",
+        "withdrawn",
+        ["security_manager"],
+        {"steps": 3},
         "F1[sex]",
         "loans",
         "security",
