@@ -446,6 +446,9 @@ def test_a_service_account_that_trains_and_serves_is_found(house: House) -> None
         body = {**said, "roles": roles, "status": "active", "account": "service"}
         pen.write(Subject("actor:bot", key.keyid), kinds.ENROLMENT, body)
         assert len(house.found("account")) == count
+    add_person(house.custody, "olga", "max", ["ml_engineer", "operator"])
+    assert len(house.found("account")) == 1  # a person with both is a conflict, and no account of a machine
+    assert any(line.startswith("max is ml_engineer and operator") for line in house.found("conflict"))
 
 
 def test_grants_that_end_soon_or_ended_are_found(house: House) -> None:
