@@ -136,6 +136,13 @@ def test_the_logs_key_is_that_of_the_newest_root() -> None:
     assert raw_to_text(RootChain(Trust(ORIGIN, KEYS[0], OLGA.keyid))(rows)) == KEYS[2]
 
 
+def test_another_history_of_the_same_length_has_its_own_key() -> None:
+    chain, rows = RootChain(Trust(ORIGIN, KEYS[0], OLGA.keyid)), begun()
+    for number in (1, 2):
+        other = [*rows, row(1, kinds.TRUST_ROOT, said(after(FIRST, log_key=KEYS[number]), OLGA))]
+        assert raw_to_text(chain(other)) == KEYS[number]
+
+
 def chain_root(chain: RootChain) -> Root:
     return chain._root
 

@@ -67,8 +67,8 @@ CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], dict[str, Any], st
     "a log key of small order": (("olga", "bea"), 2, ("olga", "bea"), {"log_key": NO_KEY}, "small order"),
     "a log key too short": (("olga", "bea"), 2, ("olga", "bea"), {"log_key": raw_to_text(bytes(31))}, "32 bytes"),
     "an end that is no moment": (("olga", "bea"), 2, ("olga", "bea"), {"expires": "2030"}, "not a moment"),
-    "a stranger signed as well": (("olga", "bea"), 2, ("olga", "bea", "eve"), {}, "does not count"),
-    "one owner signed twice": (("olga", "bea"), 2, ("olga", "olga"), {}, "does not count"),
+    "a stranger signed as well": (("olga", "bea"), 2, ("olga", "bea", "eve"), {}, "by a key that does not count"),
+    "one owner signed twice": (("olga", "bea"), 2, ("olga", "bea", "olga"), {}, "by a key that does not count"),
 }  # fmt: skip
 
 
