@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from custody.core.strictjson import dump
 from custody.errors import InvalidInput, NotFound, Tampered
-from custody.seal.bulk import NewFile
+from custody.seal.bulk import NewFile, pieces_of
 from custody.seal.files import refusal
 
 FORMAT = "c2sp.org/chunked-encryption@v1 Cobblestone-256"
@@ -94,11 +94,10 @@ def decrypt_into(
     from cryptography.exceptions import InvalidTag
 
     decryptor = Cobblestone256Decryptor(_sound(key), context)
-    buffer = memoryview(bytearray(_PIECE))
     try:
-        while read := source.readinto(buffer):
+        for piece in pieces_of(source):
             room = file.room()
-            count = decryptor.update_into(buffer[:read], room)
+            count = decryptor.update_into(piece, room)
             see(room[:count])
             file.filled(count)
         last = decryptor.finalize()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from custody.errors import Unavailable
-from custody.seal.bulk import DIRECT_FROM_BYTES, NewFile
+from custody.seal.bulk import DIRECT_FROM_BYTES, NewFile, pieces_of
 
 LARGE = DIRECT_FROM_BYTES + 12_345
 
@@ -58,6 +58,26 @@ def test_a_disk_that_takes_no_blocks_directly_takes_them_as_usual(
     _write(tmp_path / "new", data)
     assert (tmp_path / "new").read_bytes() == data
     assert refused <= 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, LARGE, 9 * 1024 * 1024])
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_file_is_read_whole_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, refused: bool
+) -> None:
+    import fcntl
+
+    data, real = os.urandom(size), os.preadv
+    (tmp_path / "file").write_bytes(data)
+
+    def preadv(descriptor: int, buffers: Any, at: int) -> int:
+        if refused and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(descriptor, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    with (tmp_path / "file").open("rb", buffering=0) as source:
+        assert b"".join(bytes(piece) for piece in pieces_of(source)) == data
 
 
 def test_a_full_disk_is_told_with_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

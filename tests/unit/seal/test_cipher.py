@@ -240,3 +240,18 @@ def test_what_was_changed_is_not_decrypted_into_a_file(tmp_path: Path) -> None:
         NewFile(tmp_path / "plain", expected=10) as sink,
     ):
         cipher.decrypt_into(sink, source, KEY, CONTEXT)
+
+
+def test_a_large_ciphertext_that_was_changed_is_refused_without_touching_other_files(tmp_path: Path) -> None:
+    plain = os.urandom(20 * 1024 * 1024)
+    pieces = [plain[at : at + 1024 * 1024] for at in range(0, len(plain), 1024 * 1024)]
+    cipher.encrypt_file(pieces, tmp_path / "s", KEY, b"", len(plain))
+    with (tmp_path / "s").open("r+b") as file:
+        file.seek(10 * 1024 * 1024)
+        file.write(b"changed")
+    with (
+        pytest.raises(Tampered),
+        (tmp_path / "s").open("rb", buffering=0) as source,
+        NewFile(tmp_path / "plain", expected=len(plain)) as sink,
+    ):
+        cipher.decrypt_into(sink, source, KEY, b"")
