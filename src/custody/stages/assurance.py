@@ -43,6 +43,15 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Signer:
+    """A person whose signature the verdict rests on, by the part they played."""
+
+    part: str
+    person: str
+    entries: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Assurance:
     """The statement: about whom, from which bundle, with which claims and gaps. Times are ISO 8601, UTC."""
 
@@ -50,6 +59,8 @@ class Assurance:
     model: str
     verdict: str
     headline: str
+    today: Sequence[str]
+    """What stands against the model when the statement is made, which may be long after the decision."""
     decided_in: int
     decided_at: str
     expires: str
@@ -61,6 +72,7 @@ class Assurance:
     root: str
     trust_root: int
     freshness: str
+    signers: Sequence[Signer]
     claims: Sequence[Claim]
     gaps: Sequence[Gap]
 
@@ -104,7 +116,8 @@ def assure(bundle: bytes, trust: bytes, at: datetime, model: str = "") -> Assura
         use_case=str(chosen.decision.said["use_case"]),
         model=judgement.model,
         verdict=judgement.verdict,
-        headline=judgement.verdict + ("" if state != "unproven" else ", freshness unproven"),
+        headline=_headline(chosen, fresh=state != "unproven"),
+        today=list(chosen.standing),
         decided_in=chosen.decision.index,
         decided_at=judgement.at,
         expires=judgement.expires,
@@ -116,9 +129,41 @@ def assure(bundle: bytes, trust: bytes, at: datetime, model: str = "") -> Assura
         root=history.tree.root(len(history.entries)),
         trust_root=root.version,
         freshness=fresh,
+        signers=_signers(past, chosen),
         claims=_claims(past, chosen),
         gaps=gaps,
     )
+
+
+def _headline(model: Model, *, fresh: bool) -> str:
+    """Say the verdict, and at once whatever a reader of one line must not miss."""
+    judgement = model.judgement
+    words = [judgement.verdict]
+    if model.standing:
+        words = [f"{judgement.verdict} when it was decided, NOT MET today: {model.standing[0]}"]
+    words += ["solo: one person may have played every part"] * (judgement.assurance == "solo")
+    words += ["freshness unproven"] * (not fresh)
+    return "; ".join(words) if model.standing else ", ".join(words)
+
+
+def _signers(past: Past, model: Model) -> list[Signer]:
+    """Return who signed what the verdict rests on, each part of a person once; what came after it does not count."""
+    judgement, before = model.judgement, model.decision.index
+    seal = past.find(judgement.seal, "criteria-seal")
+    parts: list[tuple[str, Sequence[Entry]]] = []
+    if seal is not None:
+        seconds = [entry for entry in past.about(seal.about, "countersignature") if entry.said["of"] == seal.digest]
+        parts += [("author", [seal]), ("countersigner", seconds)]
+    results = [e for e in past.about(judgement.model, "check-result") if e.said["stage"] != "runtime"]
+    approvals = [e for e in past.about(judgement.model, "approval") if e.said["verdict"] == "approve"]
+    parts += [("trainer", past.about(judgement.model, "training-finish")), ("validator", results)]
+    parts += [("approver", approvals), ("decided by", [model.decision])]
+    found: dict[tuple[str, str], list[int]] = {}
+    for part, entries in parts:
+        for entry in entries:
+            if entry.index <= before and entry.index not in past.void:
+                found.setdefault((part, entry.person), []).append(entry.index)
+    return [Signer(part, person, indexes) for (part, person), indexes in found.items()]
 
 
 def _claims(past: Past, model: Model) -> list[Claim]:

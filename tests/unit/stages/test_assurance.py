@@ -81,6 +81,28 @@ def test_every_kind_of_weakness_is_listed(tmp_path: Path) -> None:
     assert "mel acts under 2 names" in texts
     waived = next(gap for gap in found.gaps if gap.kind == "waiver")
     assert waived.entries
+    assert found.headline.startswith("GO when it was decided, NOT MET today: incident i1"), "nobody reads only GO"
+    assert found.today
+    page, text = render_assurance(found.to_json()), markdown_assurance(found.to_json())
+    assert "Today this model is not to be used" in page
+    assert "NOT MET today" in text.split("- Model")[0]
+
+
+def test_who_signed_is_told_by_part_and_entry(tmp_path: Path) -> None:
+    life = honest_life(tmp_path / "life")
+    life.forge("cora", life.model, kinds.APPROVAL, {"use_case": "loans", "verdict": "approve", "reason": "late"})
+    found = stated(life, tmp_path)
+    signed = {(one.part, one.person): one.entries for one in found.signers}
+    assert {part for part, _ in signed} == {
+        *("author", "countersigner", "trainer", "validator", "approver", "decided by")
+    }
+    assert {person for part, person in signed if part == "approver"} == {"ari", "cora"}
+    late = life.desk.read().size - 1
+    assert all(entry <= found.decided_in < late for entries in signed.values() for entry in entries), "late words"
+    assert not found.today
+    page = render_assurance(found.to_json())
+    assert "Who signed" in page
+    assert "not to be used" not in page
 
 
 def test_what_was_not_applicable_is_listed(tmp_path: Path) -> None:
