@@ -19,11 +19,13 @@ LEAST = 4
 
 def find_entry(record: Record, name: str) -> Evidence:
     """Find a statement by its entry's number or the first digits of its digest; raises `NotFound`."""
-    if name.isascii() and name.isdigit() and len(name) < 2 * LEAST:
-        if int(name) < record.size:
-            return record.entries[int(name)]
-        raise NotFound(f"there is no entry {name}; the newest is {record.size - 1}", hint="custody audit log")
+    number = name.isascii() and name.isdigit() and (name == "0" or not name.startswith("0")) and len(name) < 2 * LEAST
+    if number and int(name) < record.size:
+        return record.entries[int(name)]
+    # Some digests begin with digits alone, which is no entry's number unless there are as many entries.
     hits = [entry for entry in record if entry.digest.startswith(name)] if len(name) >= LEAST else []
+    if number and not hits:
+        raise NotFound(f"there is no entry {name}; the newest is {record.size - 1}", hint="custody audit log")
     if len(hits) != 1:
         problem = "names more than one statement" if hits else "names no statement on record"
         raise NotFound(f"{name!r} {problem}", hint="give the entry's number or its digest: custody audit log")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +79,10 @@ def test_a_statement_is_found_by_its_entry_or_the_first_digits_of_its_digest(sea
     assert find_entry(record, str(seal.index)) == seal
     assert find_entry(record, seal.digest[:20]) == seal
     assert newest_seal(record, "loans") == seal
-    for name in ("9999", "zzzz", seal.digest[:3], "", "²"):
+    digits = replace(seal, digest="0012" + seal.digest[4:])
+    beside = replace(record, entries=(*record.entries[:-1], digits))
+    assert find_entry(beside, "0012") == digits
+    for name in ("999999", "zzzz", "00a", "007", "", "²"):
         with pytest.raises(NotFound):
             find_entry(record, name)
     with pytest.raises(OutOfOrder):
