@@ -66,8 +66,9 @@ def test_load_refuses_by_reason(python: Any, life: Life, tmp_path: Path) -> None
     ):
         said = python(place, REFUSED, *words)
         assert said.out.startswith(expected), (words, said.out, said.err)
-    vault = [path for path in (place.folder / ".custody" / "vault").rglob("*") if path.is_file() and path.suffix]
-    sealed = max(vault, key=lambda path: path.stat().st_size)
+    sealed = max(
+        (place.folder / ".custody" / "vault" / "models").glob("*/*.sealed"), key=lambda path: path.stat().st_size
+    )
     raw = bytearray(sealed.read_bytes())
     raw[len(raw) // 2] ^= 1
     sealed.chmod(0o600)

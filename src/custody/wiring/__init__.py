@@ -65,7 +65,7 @@ class Custody:
         from custody.ledger.log import Log
 
         config = self.config
-        public = b64decode(config.log_key, what="log_key in custody.toml")
+        public = _first_log_key(config)
         chain = RootChain(self.trust)
         key = LogRing(config.keys, config.passphrase, lambda: chain.log_key) if log_key_files(config.keys) else None
         store = open_store(config.ledger, config.ledger_url, config.origin)
@@ -97,7 +97,7 @@ class Custody:
         from custody.ledger.log import Log
 
         config, chain = self.config, RootChain(self.trust)
-        public = b64decode(config.log_key, what="log_key in custody.toml")
+        public = _first_log_key(config)
         store = open_store(config.ledger, config.ledger_url, config.origin)
         log = Log(store, FileMemory(config.state), config.origin, public, log_key, chain)
         return Desk(log, config.owner_key, self.signer, rules=self.rules)
@@ -259,6 +259,14 @@ class Custody:
         if len(key) != 32:
             raise InvalidInput(f"{path} is damaged: it must hold 32 bytes")
         return key
+
+
+def _first_log_key(config: Config) -> bytes:
+    """Return the log's key of version 1 of the trust root."""
+    public = b64decode(config.log_key, what=f"log_key in {FILE}")
+    if len(public) != 32:
+        raise InvalidInput(f"log_key in {FILE} is not an Ed25519 key: it has {len(public)} bytes, not 32")
+    return public
 
 
 def open_custody(start: Path | None = None, environment: Mapping[str, str] = os.environ) -> Custody:
