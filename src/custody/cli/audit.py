@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from custody.cli.app import App, counted, face, writable
 from custody.cli.disclose import disclose
 from custody.core import predicates as kinds
+
+if TYPE_CHECKING:
+    from custody.desk import Desk
 
 
 def read_whole(path: Path) -> bytes:
@@ -139,16 +142,41 @@ def trust_root(app: App, output: Path) -> None:
 @audit.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="report.html", show_default=True)
 @click.argument("model", default="")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Somebody's bundle; no project is needed.")
+@click.option("--trust", type=click.Path(path_type=Path), help="The trust root for --bundle.")
 @face
-def report(app: App, model: str, output: Path) -> None:
-    """Write the passport of MODEL as one HTML page, from verified evidence alone."""
+def report(app: App, model: str, output: Path, bundle: Path | None, trust: Path | None) -> None:
+    """Write the passport of MODEL as one HTML page, from verified evidence alone: this project's or a bundle's."""
     from custody.report.page import render_report
     from custody.stages.audit import passport
 
     writable(output)
-    page = render_report(passport(app.custody.desk, app.use_case, model))
+    desk, use_case = _desk_of(app, bundle, trust)
+    page = render_report(passport(desk, use_case, model))
     output.write_text(page, encoding="utf-8")
     app.show({"report": str(output)}, [f"{output} is written."])
+
+
+def _desk_of(app: App, bundle: Path | None, trust: Path | None) -> tuple[Desk, str]:
+    """Return a desk and its use case: the project's, or one over a bundle that the verifier has confirmed."""
+    from custody.errors import InvalidInput, NotFound
+
+    if bundle is None and trust is None:
+        return app.custody.desk, app.use_case
+    if bundle is None or trust is None:
+        raise InvalidInput("--bundle and --trust belong together", hint="give both, or neither inside a project")
+    from custody.desk import now
+    from custody.ledger.trust import read_trust
+    from custody.stages.assurance import confirm
+    from custody.wiring.stranger import desk_over
+
+    raw = read_whole(bundle)
+    confirm(raw, read_whole(trust), now())
+    desk = desk_over(raw, read_trust(trust))
+    cases = desk.read().of_kind(kinds.USE_CASE)
+    if not cases:
+        raise NotFound("the bundle names no use case: nothing was begun in it")
+    return desk, str(cases[-1].predicate["use_case"])
 
 
 @audit.command()

@@ -11,14 +11,14 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from custody.errors import InvalidInput, NotFound, Tampered
 
 if TYPE_CHECKING:
     from custody_verify.audit import Model
-    from custody_verify.ledger import Past
-    from custody_verify.roster import Entry
+    from custody_verify.ledger import History, Past, Trust
+    from custody_verify.roster import Entry, Roster
 
 FORMAT = "custody-assurance/1"
 
@@ -82,14 +82,24 @@ class Assurance:
         return {"format": FORMAT, **asdict(self), "check": check}
 
 
-def assure(bundle: bytes, trust: bytes, at: datetime, model: str = "") -> Assurance:
-    """Verify the bundle and state what it gives for one model, the one decided last unless `model` begins its sha256.
+class Confirmed(NamedTuple):
+    """What the verifier read: the trust root, the history, who is on record, who cosigned, models and notes."""
 
-    Raises `Tampered` where the verifier refuses, `InvalidInput` for what is no bundle or trust root, `NotFound`
-    where no decision is on record.
+    trust: Trust
+    history: History
+    roster: Roster
+    witnesses: dict[str, int]
+    models: Sequence[Model]
+    notes: Sequence[str]
+
+
+def confirm(bundle: bytes, trust: bytes, at: datetime) -> Confirmed:
+    """Have the independent verifier check a bundle under a trust root, and give what it read.
+
+    Raises `Tampered` where it refuses and `InvalidInput` for what is no bundle or trust root.
     """
-    from custody_verify.audit import audit, freshness
-    from custody_verify.ledger import Past, read_bundle, read_trust
+    from custody_verify.audit import audit
+    from custody_verify.ledger import read_bundle, read_trust
     from custody_verify.strict import Refused, Unreadable
 
     try:
@@ -100,6 +110,19 @@ def assure(bundle: bytes, trust: bytes, at: datetime, model: str = "") -> Assura
         raise Tampered(f"the bundle is not what it claims to be: {error}") from None
     except Unreadable as error:
         raise InvalidInput(str(error)) from None
+    return Confirmed(known, history, roster, signed, models, notes)
+
+
+def assure(bundle: bytes, trust: bytes, at: datetime, model: str = "") -> Assurance:
+    """Verify the bundle and state what it gives for one model, the one decided last unless `model` begins its sha256.
+
+    Raises `Tampered` where the verifier refuses, `InvalidInput` for what is no bundle or trust root, `NotFound`
+    where no decision is on record.
+    """
+    from custody_verify.audit import freshness
+    from custody_verify.ledger import Past
+
+    known, history, roster, signed, models, notes = confirm(bundle, trust, at)
     root = roster.roots[-1]
     state, fresh, _ = freshness(history, root, signed, known.seen[0], at)
     found = [one for one in models if one.judgement.model.startswith(model)]

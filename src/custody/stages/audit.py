@@ -16,6 +16,7 @@ from custody.core.release import decide as judge
 from custody.core.stage import Stage
 from custody.desk import Desk
 from custody.errors import NotFound
+from custody.records.freshness import Freshness, freshness
 from custody.records.lineage import Chain, chain_of, descendants, find_model, models
 from custody.records.status import StageState, Standing, standing
 from custody.report import charts
@@ -32,6 +33,7 @@ class _Case:
     chain: Chain
     found: Standing
     now: Decision
+    fresh: Freshness
 
     @property
     def model(self) -> str:
@@ -69,7 +71,7 @@ def passport(desk: Desk, use_case: str, name: str = "") -> Report:
     chain = chain_of(record, finish)
     now = judge(record, finish.subject.sha256, use_case, desk.time())
     found = standing(record, use_case, list(desk.roster().actors.values()), now.at, finish)
-    case = _Case(record, use_case, chain, found, now)
+    case = _Case(record, use_case, chain, found, now, freshness(record, desk.reading, now.at))
     stages = [
         StageRow(state.stage.capitalize(), state.sentence, list(state.entries), state.state.replace("_", " "))
         for state in (_sealed(chain) if state.stage is Stage.CRITERIA else state for state in case.found.stages)
@@ -193,6 +195,7 @@ def _facts(case: _Case) -> list[Fact]:
     return [
         Fact("Model", chain.finish.subject.short, case.model),
         Fact("Ledger", f"{record.size:,} entries", record.root),
+        Fact("Freshness", case.fresh.state, case.fresh.sentence),
         Fact("Run", str(chain.start.predicate["run"]), f"isolation: {isolation}"),
         Fact("Parts", "one person, solo" if case.found.solo else "different persons", _parts(case)),
         Fact("Waivers", str(len(waived)) if waived else "none", ", ".join(ruling.id for ruling in waived)),
