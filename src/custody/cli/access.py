@@ -178,7 +178,9 @@ def grant(app: App, name: str, roles: tuple[str, ...], until: str, reason: str) 
 
     said = give(app.custody.desk, app.actor, name, roles, until, reason)
     waiting = said.digest in app.custody.desk.roster().pending
-    lines = [f"{name} is also {', '.join(said.predicate['roles'])} until {said.predicate['expires']} ({said.index})."]
+    lines = [
+        f"{name} is also {', '.join(said.predicate['roles'])} until {said.predicate['expires']} (entry {said.index})."
+    ]
     if waiting:
         lines = [f"Entry {said.index} waits for further owners to countersign it."]
     app.show({"entry": said.index, "until": said.predicate["expires"], "pending": waiting}, lines)
@@ -195,7 +197,9 @@ def withdraw(app: App, name: str, roles: tuple[str, ...], reason: str) -> None:
 
     said = take(app.custody.desk, app.actor, name, roles, reason)
     gone = ", ".join(said.predicate["roles"])
-    app.show({"entry": said.index, "roles": said.predicate["roles"]}, [f"{name} is no longer {gone} ({said.index})."])
+    app.show(
+        {"entry": said.index, "roles": said.predicate["roles"]}, [f"{name} is no longer {gone} (entry {said.index})."]
+    )
 
 
 @access.command("break-glass")

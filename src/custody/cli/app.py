@@ -124,6 +124,7 @@ def _name_who_may(app: App, error: NotPermitted) -> None:
     """Say in a denial's hint who may do what was refused, where anybody may."""
     from custody.core import predicates as kinds
     from custody.core.access import Action
+    from custody.core.trust_rules import countersigners
 
     try:
         desk = app.custody.desk
@@ -133,6 +134,10 @@ def _name_who_may(app: App, error: NotPermitted) -> None:
         said, about = denials[-1].predicate, denials[-1].subject
         action, others = Action(said["action"]), set(desk.roster().actors) - {"custodian", said["actor"]}
         may = sorted(name for name in others if desk.access(name, action, about).allowed)
+        if action is Action.COUNTERSIGN:
+            seals = desk.read().about(about.sha256, kinds.SEAL)
+            asked = countersigners(seals[-1].predicate["policy"]) if seals else []
+            may = [name for name in may if not asked or desk.roster().actors[name].roles & set(asked)]
     except (CustodyError, ValueError):  # the refusal itself is what matters
         return
     if may:

@@ -214,10 +214,23 @@ def _unused(then: Moment, held: list[Holding], days: int) -> list[Finding]:
 def _ending(then: Moment, held: list[Holding]) -> list[Finding]:
     soon = (then.at + timedelta(days=SOON)).isoformat()
     return [
-        Finding("ending", h.name, f"{h.name} is {h.sentence()}", h.entry, f"custody access grant {h.name} {h.role}")
+        Finding("ending", h.name, f"{h.name} is {h.sentence()}", h.entry, _longer(then, h))
         for h in held
-        if h.until and h.how != "emergency" and expired(h.until, soon)
+        if h.until and h.how != "emergency" and expired(h.until, soon) and not _lasts(held, h, soon)
     ]
+
+
+def _lasts(held: list[Holding], one: Holding, soon: str) -> bool:
+    """Tell whether the same name holds the same role by another right that does not end soon."""
+    same = [h for h in held if (h.name, h.role) == (one.name, one.role) and h.how != "emergency"]
+    return any(not h.until or not expired(h.until, soon) for h in same)
+
+
+def _longer(then: Moment, held: Holding) -> str:
+    """Return the command that gives a right that ends soon for longer: a token gets a new one, under a new name."""
+    if then.roster.book.holders[held.name].account == TOKEN:
+        return f"custody access delegate NAME --role {held.role} --until DAY --as {held.person}"
+    return f'custody access grant {held.name} {held.role} --until DAY --reason "..."'
 
 
 def _ended(record: Record, at: datetime) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from custody.core import predicates as kinds
@@ -102,6 +102,10 @@ def standing(
     )
 
 
+def _never(count: int) -> str:
+    return "1 training set was never checked" if count == 1 else f"{count} training sets were never checked"
+
+
 class _View:
     """Looks at one use case; each method answers for a stage and adds the step that is missing."""
 
@@ -122,16 +126,31 @@ class _View:
     def _on_model(self, kind: str) -> list[Evidence]:
         return self.record.about(self.finish.subject.sha256, kind) if self.finish else []
 
-    def _step(self, action: Action, command: str, why: str) -> None:
-        roles = tuple(sorted(str(role) for role in GRANTS[action]))
-        persons = tuple(sorted({actor.name for actor in self.actors if actor.roles & GRANTS[action]}))
-        self.steps.append(Step(action, roles, persons, command, why))
+    def _step(
+        self,
+        action: Action,
+        command: str,
+        why: str,
+        *,
+        only: Collection[str] | None = None,
+        but: Collection[str] = (),
+    ) -> None:
+        """Add a step for those whose role allows it: `only` these of the roles, and no name of the persons `but`."""
+        allowed = GRANTS[action] if only is None else {role for role in GRANTS[action] if role in only}
+        names = {actor.name for actor in self.actors if actor.roles & allowed and actor.person not in but}
+        roles = tuple(sorted(str(role) for role in allowed))
+        self.steps.append(Step(action, roles, tuple(sorted(names)), command, why))
+
+    def _played(self, *parts: Evidence | None) -> set[str]:
+        """Return the persons whose part in this model keeps them from the next one; nobody in solo mode."""
+        return set() if self.solo else {entry.person for entry in parts if entry is not None}
 
     def first(self, findings: Sequence[Finding]) -> None:
         """Put what has to be done about rights before everything else."""
         later, self.steps = self.steps, []
         for finding in findings:
-            self._step(Action.REVIEW_ACCESS, finding.command, finding.what)
+            taken = {actor.person for actor in self.actors if actor.name == finding.who}
+            self._step(Action.REVIEW_ACCESS, finding.command, finding.what, but=taken)
         self.steps += later
 
     def sourcing(self) -> StageState:
@@ -170,7 +189,7 @@ class _View:
         for entry in unchecked:
             self._step(Action.CHECK_DATA, f"custody data check {entry.subject.name}", "its quality was never measured")
         if unchecked:
-            return StageState(Stage.DATA, "unknown", f"{len(unchecked)} training sets were never checked", entries)
+            return StageState(Stage.DATA, "unknown", _never(len(unchecked)), entries)
         return StageState(Stage.DATA, "met", f"{len(found)} datasets registered, training data checked", entries)
 
     def criteria(self) -> StageState:
@@ -187,16 +206,16 @@ class _View:
         roles = countersigners(seal.predicate["policy"])
         if roles != [] and countersignature(self.record, seal, roles or [], self.record.size) is None:
             who = " or ".join(map(str, roles or [])).replace("_", " ")
-            self._step(
-                Action.COUNTERSIGN, "custody gate countersign", f"the policy asks for a {who}, too, before a run"
-            )
+            why = f"the policy asks for a {who}, too, before a run"
+            self._step(Action.COUNTERSIGN, "custody gate countersign", why, only=roles or (), but={seal.person})
             return StageState(Stage.CRITERIA, "unknown", f"{count} criteria sealed, not countersigned", (seal.index,))
         return StageState(Stage.CRITERIA, "met", f"{count} criteria sealed by {seal.person}", (seal.index,))
 
     def training(self) -> StageState:
         if self.finish is None or self.chain is None:
             aborts = self.record.of_kind(kinds.TRAINING_ABORT)
-            self._step(Action.START_RUN, "custody run -- python train.py", "there is no model yet")
+            author = self._played(self.record.latest(kinds.SEAL, use_case=self.use_case))
+            self._step(Action.START_RUN, "custody run -- python train.py", "there is no model yet", but=author)
             last = f"the last run failed: {aborts[-1].predicate['reason']}" if aborts else "no run has finished"
             return StageState(Stage.TRAINING, "unknown", last, (aborts[-1].index,) if aborts else ())
         entries = (self.chain.start.index, self.finish.index)
@@ -237,8 +256,9 @@ class _View:
         results = self._results("validation")
         sealed = bool(self.chain and self.chain.seal)
         if not results:
-            if self.finish and sealed:
-                self._step(Action.VALIDATE, "custody validate", f"model {self.finish.subject.short} was never measured")
+            if self.finish and self.chain and sealed:
+                why = f"model {self.finish.subject.short} was never measured"
+                self._step(Action.VALIDATE, "custody validate", why, but=self._played(self.chain.seal, self.finish))
             return StageState(Stage.VALIDATION, "unknown", "not measured")
         entries = tuple(entry.index for entry in results)
         sentence = f"{len(results)} checks by {results[-1].person}"
@@ -267,7 +287,9 @@ class _View:
                 self._again(seal, failing)
             elif len(approved) < needed:
                 why = f"{len(approved)} of {needed} uninvolved persons approved"
-                self._step(Action.APPROVE, f"custody gate approve {self.finish.subject.short}", why)
+                played = self._played(seal, self.finish, *self._results("validation"))
+                command = f"custody gate approve {self.finish.subject.short}"
+                self._step(Action.APPROVE, command, why, but=played | approved)
             elif not decisions or decisions[-1].predicate["verdict"] != "GO":
                 open_ = [r.id for r in self.rulings if r.status not in (Status.MET, Status.WAIVED)]
                 why = f"still open: {', '.join(open_[:4])}" if open_ else "everything is on record"
