@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from custody_verify.audit import Model, audit, freshness
-from custody_verify.ledger import MAX_LINE, MAX_TRUST, check_seen, read_bundle, read_lines, read_trust
-from custody_verify.strict import Refused, Unreadable, read_time
+from custody_verify.ledger import MAX_BUNDLE, MAX_TRUST, read_bundle, read_trust
+from custody_verify.strict import Refused, Unreadable, read_file, read_time
 
 EXITS = {"GO": 0, "NO-GO": 1, "UNREADABLE": 2, "UNKNOWN": 3, "INCONCLUSIVE": 3, "REFUSED": 4}
 
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = verify(asked.words, asked.trust, asked.at, asked.seen, asked.model)
     except (Refused, Unreadable) as error:
         report = {"answer": type(error).__name__.upper(), "reasons": [str(error)]}
-    fallen = asked.require_today and report["answer"] == "GO" and report["today"]
-    report["exit"] = EXITS["NO-GO" if fallen else report["answer"]]
+    fallen = report["today"] if asked.require_today and report["answer"] == "GO" else []
+    report |= {"exit": EXITS["NO-GO" if fallen else report["answer"]], "reasons": [*fallen, *report["reasons"]]}
     for line in [json.dumps(report, indent=2, sort_keys=True)] if asked.json else _lines(report):
         text = "".join(c if c.isprintable() or asked.json else "?" for c in line)
         print(text.encode("ascii", "backslashreplace").decode())
@@ -50,34 +50,35 @@ def verify(words: list[str], trust_path: str | None, at: str, seen: str, wanted:
         raise Unreadable("--seen must be SIZE:ROOT with 64 hex digits, --model 6 to 64 hex digits")
     words = words[1:] if words[0] == "bundle" and len(words) > 1 else words
     if len(words) != 1: raise Unreadable("give one bundle")
-    lines = read_lines(words[0], MAX_LINE)
+    raw = read_file(words[0], MAX_BUNDLE)
     if trust_path is None:  # (1)
-        next(lines, b"")
         reason = "signers unknown: give the trust root that you got by another way, --trust TRUST.json"
         return {"answer": "UNKNOWN", "reasons": [reason]}
-    trust = read_trust(b"".join(part for part, _ in zip(read_lines(trust_path, MAX_TRUST), "123", strict=False)))
-    history, roster, witnesses = read_bundle(lines, trust)  # (2) to (4)
-    check_seen(history, int(known[1] or 0), known[2] or "")
+    trust = read_trust(read_file(trust_path, MAX_TRUST))
+    before = int(known[1] or 0), known[2] or ""
+    history, roster, signed = read_bundle(raw, trust, before)  # (2) to (4)
     judged, models, notes = audit(history, roster, now.isoformat())  # (5) to (7)
-    size, root, before = len(history.entries), roster.roots[-1], max(int(known[1] or 0), trust.seen[0])
-    state, fresh, witnessed = freshness(history, root, witnesses, before, now)
-    report: dict[str, Any] = {"origin": trust.origin, "entries": size, "root": history.tree.root(size), "notes": notes}
-    report |= {"at": now.isoformat(), "trust_root": {"version": root.version, "digest": root.digest}, "fresh": state}
+    size, root, remembered = len(history.entries), roster.roots[-1], max(before[0], trust.seen[0])
+    state, fresh, witnessed = freshness(history, root, signed, remembered, now)
     shown = ("size", "model", "verdict", "outcome")
-    report["decisions"] = [{name: getattr(one, name) for name in shown} for one in judged]
-    report |= {"freshness": fresh, "models": [_model(model) for model in models]}
+    report: dict[str, Any] = {
+        "origin": trust.origin, "entries": size, "root": history.tree.root(size), "notes": notes,
+        "at": now.isoformat(), "trust_root": {"version": root.version, "digest": root.digest},
+        "fresh": state, "freshness": fresh, "models": [_model(model) for model in models],
+        "decisions": [{name: getattr(one, name) for name in shown} for one in judged],
+    }
     asked = [model for model in models if model.judgement.model.startswith(wanted)]
     if not asked or (wanted and len(asked) > 1):
         what = f"{wanted} names {len(asked)} of the models decided on" if wanted else "no decision is on record"
         return report | {"answer": "UNKNOWN", "reasons": [what]}
     decision, judgement, today = asked[-1]
-    reasons = [f"{ruling.id} {ruling.status}: {ruling.reason}" for ruling in judgement.rulings]
-    report |= {"answer": judgement.verdict, "model": judgement.model, "decided_in": decision.index, "today": today}
-    if root.quorum and not witnessed and not before:
-        reasons.insert(0, f"the record gives {judgement.verdict}; nobody tells that it is whole: the trust root asks"
+    answer, reasons = judgement.verdict, [f"{one.id} {one.status}: {one.reason}" for one in judgement.rulings]
+    report |= {"model": judgement.model, "decided_in": decision.index, "today": today}
+    if root.quorum and not witnessed and not remembered:
+        reasons.insert(0, f"the record gives {answer}; nobody tells that it is whole: the trust root asks"
                        f" for {root.quorum} witnesses, too few signed, and no --seen SIZE:ROOT was given")
-        report["answer"] = "UNKNOWN"
-    return report | {"reasons": reasons}
+        answer = "UNKNOWN"
+    return report | {"answer": answer, "reasons": reasons}
 
 def _model(model: Model) -> dict[str, Any]:
     body: dict[str, Any] = {"decided_in": model.decision.index, "standing": model.standing}

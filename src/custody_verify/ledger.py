@@ -1,6 +1,6 @@
 """Steps 1 to 4: from a file that claims something to a history under a signed checkpoint.
 
-(1) the trust root comes from outside, (2) every line is one signed statement, in the one form there is, (3) each
+(1) the trust root comes from outside, (2) every entry is one signed statement, in the one form there is, (3) each
 signer was on record and could say that kind of thing at that index (`roster`), (4) the entries are exactly those
 of the checkpoint, in order, which the log's key and known witnesses signed.
 """
@@ -8,23 +8,22 @@ of the checkpoint, in order, which the log's key and known witnesses signed.
 import hashlib
 import re
 from collections import namedtuple
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from custody_verify.curves import N, first_wrong, read_signature, verify_ed25519
+from custody_verify.curves import first_wrong, read_signature, verify_ed25519
 from custody_verify.roster import Entry, Roster
-from custody_verify.strict import MAX_INTEGER, Refused, Unreadable, read_base64, read_json, require, whole
+from custody_verify.strict import MAX_INTEGER, Refused, Unreadable, canonical, read_base64, read_json, require, whole
 from custody_verify.vocabulary import KINDS, check_fields
 
-MAX_HEAD, MAX_PAYLOAD, MAX_TRUST = 1024**2, 16 * 1024**2, 64 * 1024
-MAX_LINE, PAYLOAD = MAX_PAYLOAD * 3 // 2, b"application/vnd.in-toto+json"
-STATEMENT, HEX = "https://in-toto.io/Statement/v1", re.compile(r"[0-9a-f]{64}")
-_TEXT, _BASE64 = rb'("[^"\\]*(?:\\.[^"\\]*)*")', rb'"([A-Za-z0-9+/]+={0,2})"'
-_HEAD = re.compile(rb'\{"format":"custody-bundle/1","origin":%b,"checkpoint":%b,"entries":\[\n' % (_TEXT, _TEXT))
-_LINE = re.compile(  # a DSSE envelope in a sigstore bundle v0.3 that names its key twice, alike
+MAX_TRUST, MAX_PAYLOAD, MAX_BUNDLE = 64 * 1024, 16 * 1024**2, 1024**3
+STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", b"application/vnd.in-toto+json"
+FORMAT, HEX = "custody-bundle/1", re.compile(r"[0-9a-f]{64}")
+_BASE64 = rb'"([A-Za-z0-9+/]+={0,2})"'
+_ENVELOPE = re.compile(  # DSSE in a sigstore bundle v0.3 that names its key twice, alike
     rb'\{"dsseEnvelope":\{"payload":' + _BASE64 + rb',"payloadType":"application/vnd\.in-toto\+json",'
     rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":' + _BASE64 + rb"\}\]\},"
     rb'"mediaType":"application/vnd\.dev\.sigstore\.bundle\.v0\.3\+json",'
-    rb'"verificationMaterial":\{"publicKey":\{"hint":"\2"\}\}\}(,?)\n'
+    rb'"verificationMaterial":\{"publicKey":\{"hint":"\2"\}\}\}'
 )
 _NOTE = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)")
 Void = tuple[int, frozenset[int]]
@@ -98,19 +97,10 @@ class Past:
         entry = self.history.digests.get(digest) if isinstance(digest, str) else None
         return entry if entry and entry.index < self.size and entry.kind == kind else None
 
-def read_lines(path: str, limit: int) -> Iterator[bytes]:
-    """Read a file line by line, no line longer than `limit` and a little; raises `Unreadable`."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 pathlib would cost a tenth of the time that a bundle takes
-            while line := file.readline(limit + 1):
-                yield line
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
 def read_trust(raw: bytes) -> Trust:
     """(1) Read the trust root: the log's and the owner's first keys; in its second form also what was seen last."""
     try:
-        body = read_json(raw.removesuffix(b"\n"), "the trust root", MAX_TRUST)
+        body = read_json(raw, "the trust root", MAX_TRUST, one_form=False)
         root, seen = body.get("root", {"version": 1, "digest": ""}), body.get("seen", {"size": 0, "root": ""})
         pins = (root["version"], root["digest"]), (seen["size"], seen["root"])
         trust = Trust(body["origin"], read_base64(body["log_key"], "log_key"), body["owner_key"], *pins)
@@ -125,34 +115,29 @@ def read_trust(raw: bytes) -> Trust:
         raise Unreadable("the trust root is not of the format 'custody-trust/1' or 'custody-trust/2'")
     return trust
 
-def read_bundle(lines: Iterator[bytes], trust: Trust) -> tuple[History, Roster, dict[str, int]]:
+def read_bundle(raw: bytes, trust: Trust, seen: tuple[int, str] = (0, "")) -> tuple[History, Roster, dict[str, int]]:
     """Steps 2 to 4: return the history, who is on record at its end, and when each witness signed its checkpoint.
 
-    The bundle must be, byte for byte, the one form in which Custody writes what it holds: a line for the head, a
-    line for each envelope, a line that ends it. Raises `Refused` or `Unreadable`.
+    `seen` is the size and root of a checkpoint that the reader knows. Raises `Refused` or `Unreadable`.
     """
-    head = next(lines, b"")
-    if not head.startswith(b'{"format":"custody-bundle/1"'):
-        raise Unreadable("this is not a bundle of the format 'custody-bundle/1'")
-    parts = _HEAD.fullmatch(head) if len(head) < MAX_HEAD else None
-    require(parts, "the bundle's first line is not the one form of a head: format, origin, checkpoint, entries")
-    origin, text = [read_json(raw, "the bundle's head", MAX_HEAD) for raw in parts.groups()] if parts else ("", "")
+    origin, text, envelopes = _open(raw)
     require(origin == trust.origin, f"the bundle is of another log, {origin[:80]!r}, not of {trust.origin!r}")
-    note, more = Note(text, origin), True
+    note = Note(text, origin)
     items: list[tuple[Entry, bytes, tuple[int, int], bytes]] = []
-    while more:
-        line = next(lines, b"")
+    for index, envelope in enumerate(envelopes):
         try:
-            items.append(_open_line(len(items), line))
+            items.append(_open_envelope(index, envelope))
         except (Refused, Unreadable) as error:
-            raise Refused(f"entry {len(items)} cannot be read: {error}") from None
-        more = line.endswith(b",\n")
-    require([next(lines, b""), next(lines, b"")] == [b"]}\n", b""], "the bundle does not end where its entries do")
-    count = f"the checkpoint covers {note.size} entries; the bundle has {len(items)}"
-    require(len(items) == note.size, count)
+            raise Refused(f"entry {index} cannot be read: {error}") from None
+    count = len(items)
+    require(count == note.size, f"the checkpoint covers {note.size} entries; the bundle has {count}")
     tree, roster = Tree([leaf for _, leaf, _, _ in items]), Roster(trust.origin, trust.owner_key, trust.log_key)
     same = tree.root(note.size) == note.root  # (4)
     require(same, "the entries do not give the checkpoint's root: one was altered, replaced or moved")
+    for size, root in (trust.seen, seen):
+        require(size <= count, f"the ledger was cut short: {size} entries were seen before, it has {count}")
+        same = not size or tree.root(size) == root
+        require(same, f"the first {size} entries are not those seen before: history was rewritten")
     entries, signed = [], []
     for entry, _, numbers, payload in items:  # (3)
         try:
@@ -166,16 +151,25 @@ def read_bundle(lines: Iterator[bytes], trust: Trust) -> tuple[History, Roster, 
     newest, (version, digest) = roster.roots[-1], trust.root
     known = newest.version >= version and roster.roots[version - 1].digest == digest
     require(known, f"the history does not pass through version {version} of the trust root, which you know")
-    history, witnesses = History(entries, tree, origin, roster.void), note.signers(newest.log_key, newest.witnesses)
-    check_seen(history, *trust.seen)
-    return history, roster, witnesses
+    witnesses = note.signers(newest.log_key, newest.witnesses)
+    return History(entries, tree, origin, roster.void), roster, witnesses
 
-def check_seen(history: History, size: int, root: str) -> None:
-    """Refuse a history that is not a continuation of the one seen before."""
-    count = len(history.entries)
-    require(size <= count, f"the ledger was cut short: {size} entries were seen before, it has {count}")
-    same = not size or history.tree.root(size) == root
-    require(same, f"the first {size} entries are not those seen before: history was rewritten")
+def _open(raw: bytes) -> tuple[str, str, list[bytes]]:
+    """Return origin, checkpoint and envelopes, each envelope in its one form, in whatever JSON the bundle came.
+
+    As Custody writes it, the envelopes are lines between a head and an end, and are not parsed here.
+    """
+    head, _, rest = raw.partition(b"\n")
+    envelopes = rest.removesuffix(b"\n]}\n").split(b",\n")
+    apart = head.endswith(b'"entries":[') and rest.endswith(b"\n]}\n") and all(map(_ENVELOPE.fullmatch, envelopes))
+    body = read_json(head + b"]}" if apart else raw, "the bundle", MAX_BUNDLE, one_form=False)
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise Unreadable(f"this is not a bundle of the format {FORMAT!r}")
+    fields = {"format": str, "origin": str, "checkpoint": str, "entries": list}
+    require(body.keys() == fields.keys(), "the bundle has other fields than format, origin, checkpoint and entries")
+    for name, of in fields.items():
+        require(isinstance(body[name], of), f"the bundle's {name} has the wrong type")
+    return body["origin"], body["checkpoint"], envelopes if apart else [canonical(one) for one in body["entries"]]
 
 class Note:
     """A checkpoint as a signed note (c2sp.org/tlog-checkpoint), whose signatures are still to be checked."""
@@ -215,14 +209,13 @@ class Note:
 def _key_hash(name: str, algorithm: int, key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + bytes([10, algorithm]) + key).digest()[:4]
 
-def _open_line(index: int, line: bytes) -> tuple[Entry, bytes, tuple[int, int], bytes]:
+def _open_envelope(index: int, envelope: bytes) -> tuple[Entry, bytes, tuple[int, int], bytes]:
     """(2) Read one envelope and the in-toto statement in it; return entry, leaf, signature (r, s) and payload."""
-    found = _LINE.fullmatch(line)
-    if not found: raise Refused("the line is not the one form of an envelope that names one key")
+    found = _ENVELOPE.fullmatch(envelope)
+    if not found: raise Refused("it is not an envelope that names one key and nothing else")
     coded, keyid, sig = (found[i].decode() for i in (1, 2, 3))
     payload, numbers = read_base64(coded, "the payload"), read_signature(read_base64(sig, "the signature"))
-    if numbers is None or numbers[1] > N // 2:  # (r, s) and (r, n - s) are both valid: only the lower s is the form
-        raise Refused("the signature is not in its one form")
+    if numbers is None: raise Refused("the signature is not in its one form")
     body = read_json(payload, "the statement", MAX_PAYLOAD)
     try:
         ((name, about),) = [(subject["name"], subject["digest"]["sha256"]) for subject in body["subject"]]

@@ -235,14 +235,14 @@ def check(roster: Roster) -> None:
 def ruled_by_the_verifier(envelopes: list[Envelope]) -> tuple[list[Any], Any]:
     """Replay with the second implementation, signatures too; raises its `Refused`."""
     from custody_verify.curves import first_wrong
-    from custody_verify.ledger import PAYLOAD, _open_line
+    from custody_verify.ledger import PAYLOAD, _open_envelope
     from custody_verify.roster import Roster as Second
     from custody_verify.strict import Refused
 
     roster = Second(ORIGIN, KEYS[0].keyid, base64.b64decode(LOG_KEYS[0]))
     entries, signed = [], []
     for index, envelope in enumerate(envelopes):
-        entry, _, numbers, payload = _open_line(index, in_one_form(envelope).to_bytes() + b"\n")
+        entry, _, numbers, payload = _open_envelope(index, in_one_form(envelope).to_bytes())
         admitted, key = roster.admit(entry)
         entries.append(admitted)
         signed.append((key, numbers, b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)))

@@ -7,7 +7,6 @@ nothing of Custody, has to confirm all of it first. So the page can say no more 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -104,7 +103,7 @@ def confirm(bundle: bytes, trust: bytes, at: datetime) -> Confirmed:
 
     try:
         known = read_trust(trust)
-        history, roster, signed = read_bundle(iter(io.BytesIO(bundle).readline, b""), known)
+        history, roster, signed = read_bundle(bundle, known)
         _, models, notes = audit(history, roster, at.isoformat())
     except Refused as error:
         raise Tampered(f"the bundle is not what it claims to be: {error}") from None

@@ -17,7 +17,7 @@ from custody.seal.envelope import Envelope, pae, seal
 from custody.seal.keys import LogKey, PersonKey, raw_to_text
 from custody_verify import roster as verifier
 from custody_verify.curves import first_wrong
-from custody_verify.ledger import _open_line
+from custody_verify.ledger import _open_envelope
 from custody_verify.strict import Refused
 
 ORIGIN = "custody.town"
@@ -72,8 +72,7 @@ class Town:
         roster = verifier.Roster(ORIGIN, self.keys["olga"].keyid, base64.b64decode(self.log_key))
         signed = []
         for index, envelope in enumerate([*self.envelopes, newest]):
-            line = envelope.to_bytes() + b",\n"
-            entry, _, numbers, _ = _open_line(index, line)
+            entry, _, numbers, _ = _open_envelope(index, envelope.to_bytes())
             entry, key = roster.admit(entry)
             signed.append((key, numbers, pae(envelope.payload)))
         if first_wrong(signed) is not None:

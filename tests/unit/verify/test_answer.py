@@ -67,6 +67,8 @@ def test_a_quarantined_and_a_retired_model_say_so_in_the_second_line(
     report = json.loads("\n".join(lines))
     assert (code, report["answer"], report["exit"]) == (1, "GO", 1)
     assert "is open" in report["today"][0]
+    assert report["reasons"][0] == report["today"][0]
+    assert report["today"][0] not in json.loads("\n".join(read(life, tmp_path, capsys, "--json")[1]))["reasons"]
     said = {"use_case": "loans", "reason": "old", "key_commitment": "", "ciphertexts": {}, "canary": {}, "copies": {}}
     life.say("otto", Action.RETIRE, life.model, kinds.RETIREMENT, said)
     assert read(life, tmp_path, capsys)[1][1].startswith("TODAY: NOT MET, the model is retired")

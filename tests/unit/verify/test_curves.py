@@ -184,12 +184,12 @@ def test_a_key_that_is_none_is_refused(pem: str) -> None:
 
 
 def test_the_table_holds_multiples() -> None:
-    table = _table(point_of(private(1)), 5)
-    assert [len(row) for row in table] == [16] * 52
+    table = _table(point_of(private(1)))
+    assert [len(row) for row in table] == [15] * 64
     assert table[0][14] == point_of(private(15))
-    assert table[1][0] == point_of(private(32))
-    assert table[51][6] == point_of(private(7 * 32**51 % N))
-    assert _table(point_of(private(3)), 1)[256] == [point_of(private(3 * 2**256 % N))]
+    assert table[1][0] == point_of(private(16))
+    assert table[63][6] == point_of(private(7 * 16**63 % N))
+    assert _table(point_of(private(3)))[62][1] == point_of(private(6 * 16**62 % N))
 
 
 # Ed25519
