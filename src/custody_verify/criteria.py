@@ -21,14 +21,8 @@ MAX_CRITERIA = 10_000
 Ruling = namedtuple("Ruling", "id status entries reason")
 """One rule or criterion: how it stands, on which entries, and why."""
 
-class Criterion(namedtuple("Criterion", "id klass check measure at low high on waivable")):
-    """One measure and its bound."""
-
-    @property
-    def asks(self) -> str:
-        """Return the question as people read it."""
-        where = ", ".join(f"{key}={value}" for key, value in sorted(self.at.items()))
-        return f"{self.check}.{self.measure}" + (f" [{where}]" if where else "")
+Criterion = namedtuple("Criterion", "id klass check measure at low high on waivable asks")
+"""One measure and its bound; `asks` is the question as people read it."""
 
 def read_criteria(document: dict[str, Any]) -> list[Criterion]:
     """Expand the sealed document; raises `ValueError` for what the product's linter would not have sealed."""
@@ -39,14 +33,16 @@ def read_criteria(document: dict[str, Any]) -> list[Criterion]:
         if not isinstance(item, dict) or not item.keys() >= {"id", "class", "measure", "on", "waivable", "why"}:
             raise ValueError("a criterion lacks a key")
         check, _, measure = str(item["measure"]).rpartition(".")
-        low, high = item.get("at_least"), item.get("at_most")
-        if any(bound is not None and _number(bound) is None for bound in (low, high)):
+        bounds = [item.get("at_least"), item.get("at_most")]
+        if any(bound is not None and _number(bound) is None for bound in bounds):
             raise ValueError(f"a bound of {str(item['id'])[:40]!r} is not a finite number")
         spots = _spots(item, MAX_CRITERIA - len(found))
-        for spot in spots:
-            name = str(item["id"]) + (f"[{spot['by']}]" if item.get("by") and len(spots) > 1 else "")
-            asked = str(item["class"]), check, measure, spot, _number(low), _number(high)
-            found.append(Criterion(name, *asked, str(item["on"]), bool(item["waivable"])))
+        for at in spots:
+            name = str(item["id"]) + (f"[{at['by']}]" if item.get("by") and len(spots) > 1 else "")
+            where = ", ".join(f"{key}={value}" for key, value in sorted(at.items()))
+            asked = str(item["class"]), check, measure, at, *map(_number, bounds), str(item["on"])
+            asks = f"{check}.{measure}" + f" [{where}]" * bool(where)
+            found.append(Criterion(name, *asked, bool(item["waivable"]), asks))
     return found
 
 def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
@@ -125,19 +121,17 @@ def _compare(asked: Criterion, answer: dict[str, Any], tried: int, confidence: o
     if value is None or low is None or high is None or rows is None or rows <= 0:
         return UNKNOWN, "is not a finite number with an interval"
     if not low <= value <= high: return UNKNOWN, "has an interval without its own estimate"
-    bounds = ((">=", asked.low), ("<=", asked.high))
+    bounds, of = ((">=", asked.low), ("<=", asked.high)), ""
     wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
     if not wanted: return UNKNOWN, "has no bound"
-    of = ""
     if asked.on == "model" and tried > 1 and low < high:
         wider = _widening(tried, confidence)
         low, high = value - (value - low) * wider, value + (high - value) * wider
         of = f", the best of {tried} models tried, widened {wider:.3g} times"
-        if not math.isfinite(low) or not math.isfinite(high):
-            return UNKNOWN, "cannot be adjusted to the number of models tried"
+    if not math.isfinite(low) or not math.isfinite(high):
+        return UNKNOWN, "cannot be adjusted to the number of models tried"
     text = f"is {value:.4g} ({low:.4g} to {high:.4g}{of}), asked {wanted}"
-    floor = -math.inf if asked.low is None else asked.low
-    ceiling = math.inf if asked.high is None else asked.high
+    floor, ceiling = -math.inf if asked.low is None else asked.low, math.inf if asked.high is None else asked.high
     if floor <= low and high <= ceiling: return MET, text
     return (NOT_MET if high < floor or low > ceiling else INCONCLUSIVE), text
 

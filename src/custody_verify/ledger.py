@@ -92,6 +92,10 @@ class Past:
         """Return the statements of a kind, in order."""
         return [e for e in self.history.kinds.get(kind, []) if e.index < self.size]
 
+    def sound(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return those that are not void."""
+        return [entry for entry in entries if entry.index not in self.void]
+
     def find(self, digest: object, kind: str) -> Entry | None:
         """Return the statement with that payload digest, if it is of that kind."""
         entry = self.history.digests.get(digest) if isinstance(digest, str) else None

@@ -262,8 +262,8 @@ class Roster:
             else:
                 del self.people[person.name]
                 self._trim(person.name, NONE)
-        for name, loans in self._grants.items():
-            self._grants[name] = [loan for loan in loans if loan[2].isdisjoint(void)]
+        for held in (self._grants, self._emergencies):
+            for name, loans in held.items(): held[name] = [loan for loan in loans if loan[2].isdisjoint(void)]
         self._pending = {digest: one for digest, one in self._pending.items() if void.isdisjoint(one[2])}
 
     def _delegate(self, entry: Entry) -> None:

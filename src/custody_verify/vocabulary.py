@@ -7,7 +7,7 @@ from custody_verify.strict import read_file, read_json, require, whole
 
 _PATH, _LIMIT = os.path.join(os.path.dirname(__file__), "vocabulary.json"), 64 * 1024  # noqa: PTH118, PTH120
 _TABLE: dict[str, Any] = read_json(read_file(_PATH, _LIMIT), "the vocabulary", _LIMIT, one_form=False)["kinds"]
-_TYPES = {"text": str, "list": list, "object": dict, "flag": bool}
+_TYPES: dict[str, Any] = {"text": str, "list": list, "object": dict, "flag": bool}
 _TYPES |= {"text or null": str | None, "number or null": int | None}
 ROLES = frozenset({"auditor"}.union(*[row["roles"] for row in _TABLE.values()]))
 KINDS = {row["uri"]: kind for kind, row in _TABLE.items()}

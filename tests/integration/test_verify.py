@@ -312,7 +312,7 @@ EDITS: dict[str, tuple[Callable[[Body], Any], str]] = {
     "another signer named": (other_signer, "do not give the checkpoint's root"),
     "a field nobody knows": (lambda body: body.update(extra=1), "has other fields than format, origin, checkpoint and"),
     "a field missing": (lambda body: body.pop("origin"), "has other fields than format, origin, checkpoint and"),
-    "entries that are no list": (lambda body: body.update(entries={}), "the bundle's entries has the wrong type"),
+    "an origin that is no text": (lambda body: body.update(origin=7), "the bundle's origin has the wrong type"),
     "an entry that is none": (lambda body: body["entries"].__setitem__(4, None), "entry 4 cannot be read"),
 }
 

@@ -94,9 +94,12 @@ class Rights:
                 self.emergencies[digest] = replace(case, grant=replace(case.grant, roles=frozenset()))
 
     def end_void(self, void: frozenset[int]) -> None:
-        """End grants that rest on a void word."""
+        """End grants that rest on a void word, unused emergencies too."""
         for name, grants in self.grants.items():
             self.grants[name] = [grant for grant in grants if grant.rests.isdisjoint(void)]
+        for digest, case in self.emergencies.items():
+            if case.used is None and not case.grant.rests.isdisjoint(void):
+                self.emergencies[digest] = replace(case, grant=replace(case.grant, roles=frozenset()))
 
 
 def check_grant(said: Mapping[str, Any], signer: Holder, to: Holder | None, owners: frozenset[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from custody.core import predicates as kinds
-from custody.core.evidence import Evidence
+from custody.core.evidence import Evidence, Record
 from custody.core.statement import Statement
 from custody.core.subject import Subject
 from custody.errors import Tampered
@@ -87,6 +87,8 @@ class Town:
         keys = {name: person.keyid for name, person in mirror.people.items()}
         assert keys == {name: actor.keyid for name, actor in self.roster.actors.items()}
         assert (mirror.void[-1][1] if mirror.void else frozenset()) == self.roster.void
+        record = Record([*self.entries, ours], self.size + 1, "")  # what a past decision's record would call void
+        assert record.before(self.size + 1, "").void == self.roster.void
         root, known = mirror.roots[-1], self.roster.root
         assert (root.version, root.digest, root.threshold) == (known.version, known.digest, known.threshold)
         assert set(mirror._pending) == set(self.roster.pending)

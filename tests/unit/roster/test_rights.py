@@ -57,6 +57,17 @@ def test_what_a_thief_granted_ends_when_the_theft_is_known(town: Any) -> None:
     assert town.roster.void == {given.index, said.index}
     assert town.roster.acting("ann", town.at()).roles == {Role.AUDITOR, Role.VALIDATOR}
     assert kept.index not in town.roster.void
+    town.refused("may not say", "ann", kinds.APPROVAL, {"use_case": "l", "verdict": "a", "reason": ""})
+
+
+def test_an_emergency_that_a_thief_called_gives_nothing_once_the_theft_is_known(town: Any) -> None:
+    """The key was replaced before the theft was known: the name stays, what the thief took for later does not."""
+    town.enrol("otto", "data_engineer")
+    called = town.emergency("otto", "operator")
+    town.enrol("otto", "data_engineer", key="otto again")
+    town.revoke("olga", "otto", since=called.index)
+    assert town.roster.void == {called.index}
+    town.refused("may not say", "otto", kinds.DEPLOYMENT, DEPLOY, key="otto again")
 
 
 def grant(**change: Any) -> dict[str, Any]:
