@@ -245,7 +245,7 @@ def ruled_by_the_verifier(envelopes: list[Envelope]) -> tuple[list[Any], Any]:
         entry, _, numbers, payload = _open_envelope(index, in_one_form(envelope).to_bytes())
         admitted, key = roster.admit(entry)
         entries.append(admitted)
-        signed.append((key, numbers, b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)))
+        signed.append((key, numbers, b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD, len(payload), payload)))
     if (wrong := first_wrong(signed[-1:])) is not None:
         raise Refused(f"signature {wrong} does not fit")
     return entries, roster
