@@ -40,8 +40,9 @@ def read_criteria(document: dict[str, Any]) -> list[Criterion]:
         for at in spots:
             name = str(item["id"]) + (f"[{at['by']}]" if item.get("by") and len(spots) > 1 else "")
             where = ", ".join(f"{key}={value}" for key, value in sorted(at.items()))
-            asked = name, str(item["class"]), check, measure, at, *map(_number, bounds), str(item["on"])
-            found.append(Criterion(*asked, bool(item["waivable"]), f"{check}.{measure}" + f" [{where}]" * bool(where)))
+            asked = [name, str(item["class"]), check, measure, at, *map(_number, bounds), str(item["on"])]
+            asks = f"{check}.{measure}" + f" [{where}]" * bool(where)
+            found.append(Criterion._make([*asked, bool(item["waivable"]), asks]))
     return found
 
 def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
