@@ -25,14 +25,16 @@ def inputs_of(start: Evidence) -> list[tuple[str, str]]:
     return sorted((str(item.get("name")), str(item.get("sha256"))) for item in objects)
 
 
-def contents_of(record: Record, sha256: str) -> set[str]:
+def contents_of(record: Record, sha256: str) -> frozenset[str]:
     """Return the digests of a dataset and of its files: a file by another name is the same file."""
+    if sha256 in record.contents:
+        return record.contents[sha256]
     found = {sha256}
     for entry in record.about(sha256, kinds.DATASET):
         for file in entry.predicate["files"]:
             if isinstance(file, Mapping) and isinstance(file.get("sha256"), str):
                 found.add(str(file["sha256"]))
-    return found
+    return record.contents.setdefault(sha256, frozenset(found))
 
 
 def openings_of(record: Record, seal: Evidence) -> list[Evidence]:
@@ -166,12 +168,9 @@ def judge_data(record: Record, policy: Mapping[str, Any], start: Evidence, seal:
 
 def purposes_of(record: Record, sha256: str) -> set[str]:
     """Return every purpose for which these files were ever registered, under whatever name."""
-    contents = contents_of(record, sha256)
-    return {
-        str(entry.predicate["purpose"])
-        for entry in record.of_kind(kinds.DATASET)
-        if contents & contents_of(record, entry.subject.sha256)
-    }
+    contents, records = contents_of(record, sha256), record.of_kind(kinds.DATASET)
+    same = {about for about in {e.subject.sha256 for e in records} if contents & contents_of(record, about)}
+    return {str(entry.predicate["purpose"]) for entry in records if entry.subject.sha256 in same}
 
 
 def source_expiries(record: Record, inputs: list[tuple[str, str]]) -> list[str]:

@@ -32,6 +32,9 @@ class Evidence:
     rests: frozenset[int] = frozenset()
     """The entries its signer's right rests on: enrolment or delegation, what confirmed it, grants in effect."""
 
+    account: str = "person"
+    """What kind of account signed: "person", "service" or "token"."""
+
     @property
     def at(self) -> str:
         """Return the signer's own clock, as claimed; empty where the kind has none."""
@@ -54,6 +57,8 @@ class Record:
     """
     anchors: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """By the index of an anchor that is of this ledger: who validly cosigned its note, as `witness_id` names them."""
+    contents: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    """Remembered by `data_rules.contents_of`: a dataset that was registered often is looked through once."""
     _digests: dict[str, Evidence] = field(default_factory=dict, repr=False, compare=False)
     _subjects: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)
     _kinds: dict[str, list[Evidence]] = field(default_factory=dict, repr=False, compare=False)

@@ -16,6 +16,8 @@ from custody.errors import InvalidInput
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_STATEMENT_BYTES = 16 * 1024 * 1024
+MAX_PARTS = 1_000_000
+"""How many brackets and commas a statement may hold, text included: each may cost a reader an object in memory."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Statement:
     @classmethod
     def from_bytes(cls, raw: bytes) -> Statement:
         """Read a statement strictly; exactly one subject, with a sha256."""
+        parts = raw.count(b"{") + raw.count(b"[") + raw.count(b",")
+        if parts > MAX_PARTS:
+            raise InvalidInput(f"statement has {parts} brackets and commas; the limit is {MAX_PARTS}")
         body = strictjson.parse_object(raw, max_bytes=MAX_STATEMENT_BYTES, what="statement")
         if strictjson.dump(body) != raw:
             raise InvalidInput("statement is not in the one form in which statements are signed")

@@ -25,13 +25,13 @@ Chain = tuple[Evidence, Evidence, Evidence]
 def judge_keys(record: Record, use_case: str, chains: Sequence[Chain]) -> Ruling:
     """Refuse a model whose chain holds a void statement: its own, its data's, its use case's or sourcing's."""
     rule, seal = "process.keys", chains[0][2]
-    links: list[Evidence | None] = [seal, record.by_digest(str(seal.predicate["held_out"].get("record")))]
+    links: list[Evidence | None] = [seal, _dataset(record, seal.predicate["held_out"].get("record"))]
     for kind in (kinds.USE_CASE, kinds.SOURCING):
         links += [e for e in record.about(use_case_subject(use_case).sha256, kind) if e.index < seal.index][-1:]
     for finish, start, _ in chains:
         links += [finish, start]
         named = [item.get("record") for item in start.predicate["inputs"] if isinstance(item, Mapping)]
-        links += [record.by_digest(digest) for digest in named if isinstance(digest, str)]
+        links += [_dataset(record, digest) for digest in named]
         for _, sha256 in inputs_of(start):
             links += record.about(sha256, kinds.DATASET)[-1:]
     void = sorted({link.index for link in links if link is not None and link.index in record.void})
@@ -40,6 +40,12 @@ def judge_keys(record: Record, use_case: str, chains: Sequence[Chain]) -> Ruling
         reason = f"signed with a key that was compromised: entry {named_entries}; only a new one can mend that"
         return Ruling(rule, NOT_MET, reason, tuple(void))
     return Ruling(rule, MET, "nothing the model rests on was signed with a compromised key")
+
+
+def _dataset(record: Record, digest: object) -> Evidence | None:
+    """Return the record of a dataset by its statement's digest; a digest of anything else names none."""
+    found = record.by_digest(digest) if isinstance(digest, str) else None
+    return found if found is not None and found.kind == kinds.DATASET else None
 
 
 def judge_access(record: Record) -> Ruling:

@@ -71,6 +71,10 @@ class Book:
         """Return who stands behind the names on record, service accounts and tokens aside."""
         return frozenset(holder.actor.person for holder in self.holders.values() if holder.account == PERSON)
 
+    def persons_ever(self) -> frozenset[str]:
+        """Return every person who was ever on record, also under a name that was taken off the list."""
+        return frozenset(person for person, _ in self._names.values())
+
     def put(self, holder: Holder) -> None:
         """Take a checked holder into the book; an older key of the same name is lost with that."""
         actor = holder.actor

@@ -98,6 +98,11 @@ class Roster:
         """Return the emergencies that nobody has reviewed yet, oldest first."""
         return [case for case in self.rights.emergencies.values() if not case.verdict]
 
+    def persons_ever(self) -> frozenset[str]:
+        """Return every person who was ever on record, and those whose enrolment waits for another owner."""
+        waiting = [one.entry.predicate for one in self.pending.values() if one.entry.kind == kinds.ENROLMENT]
+        return self.book.persons_ever() | {str(said["person"]) for said in waiting}
+
     def by_key(self, keyid: str) -> Actor | None:
         """Return the actor who signs with that key now."""
         found = self.actors.get(self.book.name_of(keyid) or "")
@@ -134,7 +139,8 @@ class Roster:
         right = self._right(actor, statement)
         if not may_write(replace(actor, roles=right.roles), statement.kind):
             raise Tampered(f"{actor.name} may not say {kinds.short(statement.kind)}")
-        entry = _evidence(index, envelope, statement, actor, right)
+        account = self.book.holders[actor.name].account
+        entry = replace(_evidence(index, envelope, statement, actor, right), account=account)
         check = self._checks.get(statement.kind)
         if check is not None:
             check(entry)
@@ -370,8 +376,7 @@ class Roster:
             self.book.put(Holder(token, TOKEN, frozenset({entry.index}), entry.actor, said["expires"]))
 
     def _check_review(self, entry: Evidence) -> None:
-        if entry.predicate["of"] in self.rights.emergencies:
-            check_review(entry.predicate)
+        check_review(entry.predicate)
 
 
 def _evidence(index: int, envelope: Envelope, statement: Statement, actor: Actor, right: _Right) -> Evidence:

@@ -239,7 +239,7 @@ def _inputs(desk: Desk, pen: Pen, record: Record, seal: Evidence | None, names: 
     sealed = seal.predicate["held_out"]["sha256"] if seal else ""
     policy = seal.predicate["policy"] if seal else {}
     for entry in found:
-        exam = contents_of(record, sealed) if sealed else set()
+        exam = contents_of(record, sealed) if sealed else frozenset()
         if exam & contents_of(record, entry.subject.sha256) or "held_out" in purposes_of(record, entry.subject.sha256):
             reason = f"{entry.subject.name} is held out: no run may read it"
             desk.deny(pen.actor, Action.START_RUN, Access(allowed=False, reason=reason), None)

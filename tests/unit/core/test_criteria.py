@@ -253,3 +253,16 @@ def test_a_near_miss_is_suggested() -> None:
     (defect,) = [d for d in read(CLEAN.replace("at_least", "at_lest")).defects if d.kind == "unknown-key"]
     assert "at_least" in defect.message
     assert str(defect) == f"line {defect.line}: {defect.message} ({defect.kind})"
+
+
+def test_thousands_of_columns_are_refused_before_their_crossings_are_counted() -> None:
+    import time
+
+    item = {"id": "F", "class": "fairness", "measure": "a.b.c", "on": "model", "waivable": True, "why": "x"}
+    names = [str(number) for number in range(50_000)]
+    began = time.process_time()
+    with pytest.raises(ValueError, match="more than"):
+        criteria_of({"criterion": [{**item, "by": names, "depth": len(names)}]})
+    assert time.process_time() - began < 2
+    few = {**item, "by": names[:12], "depth": len(names)}
+    assert len(criteria_of({"criterion": [few]})) == 2**12 - 1

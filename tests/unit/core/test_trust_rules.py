@@ -14,6 +14,7 @@ import pytest
 from custody.core import predicates as kinds
 from custody.core.decision import Status, Verdict
 from custody.core.evidence import Evidence, Record, void_of, witness_id
+from custody.core.gate import criteria_of, judge_criterion
 from custody.core.subject import Subject, use_case_subject
 
 
@@ -441,3 +442,15 @@ def test_an_honest_record_stays_go_with_one_of_each_new_statement() -> None:
     hold = {"use_case": "loans", "matter": "m", "status": "placed", "reason": "asked"}
     full = full.add(kinds.LEGAL_HOLD, hold, person="cora", roles=["compliance_officer"])
     assert full.verdict is Verdict.GO
+
+
+def test_a_result_that_names_a_void_entry_that_is_no_opening_is_not_void_by_that() -> None:
+    base = honest()
+    risk, seal = entry(base, kinds.RISK), entry(base, kinds.SEAL)
+    data = next(e for e in base.of(kinds.CHECK_RESULT) if e.predicate["stage"] == "data")
+    said = {**data.predicate, "inputs": {**data.predicate["inputs"], "opening": risk.digest}}
+    entries = [replace(e, predicate=said) if e is data else e for e in base.record]
+    criterion = next(one for one in criteria_of(seal.predicate["criteria"]) if one.on != "model")
+    for void, status in ((risk.index, MET), (data.index, UNKNOWN)):
+        record = Record(entries, base.record.size, base.record.root, void=frozenset({void}))
+        assert judge_criterion(criterion, record, [data.subject.sha256], seal, 0).status is status
