@@ -300,6 +300,15 @@ class Pen:
         return self.desk.write(Statement(subject, kind, body), self._signer, after)
 
 
+def check_name(name: str) -> None:
+    """Raise `InvalidInput` unless `name` can name a person, and their key file."""
+    plain = name.replace("-", "").replace("_", "").replace(".", "")
+    if not plain.isalnum() or name.startswith(".") or len(name) > 64:
+        raise InvalidInput(f"{name!r} is not a usable name; use letters, digits, dots and dashes")
+    if name in RESERVED:
+        raise InvalidInput(f"{name!r} is a name that Custody uses itself", hint="choose another one")
+
+
 def begin(log: Log, owner: str, public: str, roles: frozenset[Role], signer: Signer, at: str) -> None:
     """Write entry 0: the owner enrols themselves."""
     keyid = keyid_of(public)

@@ -16,13 +16,13 @@ from custody.core.access import GRANTS, WRITES, Action
 from custody.core.actor import Role
 from custody.core.statement import Statement
 from custody.core.subject import Subject
-from custody.desk import Desk, begin
+from custody.desk import Desk, begin, check_name
 from custody.errors import CustodyError, InvalidInput, NotPermitted, Tampered
 from custody.ledger.log import Log, Moved
 from custody.roster import read_actor
 from custody.seal.envelope import Envelope, seal
 from custody.seal.keys import LogKey, PersonKey
-from custody.stages.people import check_name, enrol, revoke
+from custody.stages.people import enrol, revoke
 from custody.testing import honest_life
 
 AT = "2026-01-01T00:00:00+00:00"

@@ -226,8 +226,8 @@ def break_glass(app: App, role: str, reason: str, hours: float) -> None:
 @face
 def delegate(app: App, name: str, roles: tuple[str, ...], until: str) -> None:
     """Make a token NAME that does part of your work, such as a pipeline's. It counts as you."""
+    from custody.desk import check_name
     from custody.stages.access import make_token
-    from custody.stages.people import check_name
 
     check_name(name)
     path = app.custody.key_files.path(name)

@@ -90,8 +90,8 @@ def new(app: App, name: str, output: Path | None) -> None:
     The private key stays here: in the folder CUSTODY_KEYS, or with the project's keys. For a name on record the
     old key signs until an owner has put the new one in its place.
     """
+    from custody.desk import check_name
     from custody.seal.request import write_request
-    from custody.stages.people import check_name
 
     custody = app.custody
     check_name(name)

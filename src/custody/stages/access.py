@@ -16,13 +16,15 @@ from custody.core.evidence import Evidence
 from custody.core.moments import moment
 from custody.core.permission import Rules
 from custody.core.subject import Subject
-from custody.desk import Desk
+from custody.desk import Desk, check_name
 from custody.errors import InvalidInput, NotFound, OutOfOrder
 from custody.gates import access_schema, access_text
 from custody.roster.book import SERVICE_ROLES, TOKEN
 from custody.roster.rights import EMERGENCY_HOURS, EMERGENCY_ROLES, NEVER_GRANTED, Emergency
 from custody.seal.keys import PersonKey, canonical_pem, keyid_of
 
+MOST_WAITING = 3
+"""How many emergencies of one person may wait for a review: each of them keeps every gate shut."""
 RULES = "access.cedar"
 """A project's own access policies, beside custody.toml."""
 
@@ -35,7 +37,10 @@ def read_until(text: str, now: str) -> str:
         raise InvalidInput(f"{text!r} is no moment", hint="2026-12-31, or 2026-12-31T12:00:00+00:00")
     if found <= begins:
         raise InvalidInput(f"{text} has passed already", hint="a right must end later than now")
-    return found.astimezone(UTC).isoformat()
+    try:
+        return found.astimezone(UTC).isoformat()
+    except OverflowError:
+        raise InvalidInput(f"{text} lies beyond the calendar", hint="a right ends on a day that will come") from None
 
 
 def grant(desk: Desk, by: str, name: str, roles: Sequence[str], until: str, reason: str) -> Evidence:
@@ -76,6 +81,10 @@ def break_glass(desk: Desk, by: str, role: str, reason: str, hours: float = 1.0)
         raise InvalidInput("breaking the glass needs a reason")
     actor = desk.actor(by)
     pen = desk.permit(by, Action.BREAK_GLASS)
+    waiting = [str(case.grant.index) for case in desk.roster().unreviewed() if case.person == actor.person]
+    if len(waiting) >= MOST_WAITING:
+        why = f"{actor.person} broke the glass in entries {', '.join(waiting)}, and nobody has reviewed that yet"
+        desk.deny(actor, Action.BREAK_GLASS, Access(allowed=False, reason=why, rule="emergency"), None)
     began = moment(desk.time()) or datetime.min.replace(tzinfo=UTC)
     said = _grant(by, wanted, "granted", (began + timedelta(hours=hours)).isoformat(), reason)
     said |= {"emergency": True, "at": began.isoformat()}
@@ -120,6 +129,7 @@ def sign_campaign(desk: Desk, by: str, findings: Sequence[Mapping[str, Any]], da
 
 def delegate(desk: Desk, by: str, name: str, roles: Sequence[str], until: str, public: str) -> Evidence:
     """Hand some of one's own work to a token: a key of its own, with an end, that counts as the same person."""
+    check_name(name)
     wanted = _roles(roles)
     own = desk.actor(by).roles
     if odd := sorted(wanted - SERVICE_ROLES):

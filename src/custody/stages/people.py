@@ -10,7 +10,7 @@ from custody.core.access import Action
 from custody.core.actor import Actor, Role
 from custody.core.evidence import Evidence
 from custody.core.subject import Subject
-from custody.desk import CUSTODIAN, RESERVED, Desk
+from custody.desk import CUSTODIAN, Desk, check_name
 from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered
 from custody.roster.book import PERSON, TOKEN
 from custody.seal.keys import canonical_pem, keyid_of
@@ -36,11 +36,12 @@ def enrol(
         check_name(name)
     public = canonical_pem(public)
     keyid, roster = keyid_of(public), desk.roster()
+    if not person.isprintable() or not alike(person):
+        raise InvalidInput(f"{person!r} names no person", hint="use a name that people can read aloud")
+    for known in sorted(roster.persons_ever()):
+        if alike(known) == alike(person) and known != person:
+            raise NotPermitted(f"{person!r} reads like {known!r}, who is on record", hint="use one name for one person")
     for other in roster.actors.values():
-        if alike(other.person) == alike(person) and other.person != person:
-            raise NotPermitted(
-                f"{person!r} reads like {other.person!r}, who is on record", hint="use one name for one person"
-            )
         if other.name == name and other.keyid != keyid and not rotate:
             raise NotPermitted(
                 f"{name} is on record with another key", hint=f"replace it: custody keys rotate {name} --key FILE"
@@ -125,15 +126,6 @@ def revoke_key(desk: Desk, by: str, name: str, reason: str, since: int | None = 
         raise InvalidInput("the custodian signs denials: give it a new key first", hint="custody keys rotate custodian")
     said = {"name": name, "keyid": known[0], "reason": reason, "compromised_since": since}
     return pen.write(Subject(f"actor:{name}", known[0]), kinds.KEY_REVOCATION, said)
-
-
-def check_name(name: str) -> None:
-    """Raise `InvalidInput` unless `name` can name a person, and their key file."""
-    plain = name.replace("-", "").replace("_", "").replace(".", "")
-    if not plain.isalnum() or name.startswith(".") or len(name) > 64:
-        raise InvalidInput(f"{name!r} is not a usable name; use letters, digits, dots and dashes")
-    if name in RESERVED:
-        raise InvalidInput(f"{name!r} is a name that Custody uses itself", hint="choose another one")
 
 
 def alike(person: str) -> str:

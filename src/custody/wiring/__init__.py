@@ -20,7 +20,7 @@ from custody.core.actor import Role
 from custody.core.permission import Rules
 from custody.core.strictjson import b64decode
 from custody.core.subject import Subject, use_case_subject
-from custody.desk import CUSTODIAN, Desk, begin, now
+from custody.desk import CUSTODIAN, Desk, begin, check_name, now
 from custody.errors import InvalidInput, Unavailable
 from custody.gates import policy_of
 from custody.ledger.trust import RootChain, Trust
@@ -28,7 +28,7 @@ from custody.seal.keys import LogKey, PersonKey, Signer, raw_to_text
 from custody.seal.request import MAX_REQUEST_BYTES, read_request
 from custody.seal.ring import LogRing, log_key_files
 from custody.stages.access import read_rules, rules_of
-from custody.stages.people import check_name, enrol
+from custody.stages.people import enrol
 from custody.wiring.rows import check_address, open_store
 
 if TYPE_CHECKING:

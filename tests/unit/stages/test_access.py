@@ -480,3 +480,29 @@ def test_a_projects_own_rule_decides_and_is_recorded(house: House) -> None:
 
 def test_without_rules_of_its_own_statements_carry_none(house: House) -> None:
     assert "access" not in house.open_incident("otto").predicate
+
+
+def test_who_broke_the_glass_three_times_waits_for_a_review(house: House) -> None:
+    first, *_ = [rights.break_glass(house.desk, "mel", "operator", "fire") for _ in range(rights.MOST_WAITING)]
+    with pytest.raises(NotPermitted, match="nobody has reviewed"):
+        rights.break_glass(house.desk, "mel", "operator", "fire")
+    assert len(house.record.of_kind(kinds.GRANT)) == rights.MOST_WAITING
+    assert "nobody has reviewed" in house.denials()[-1]
+    rights.break_glass(house.desk, "val", "operator", "fire")
+    rights.review_emergency(house.desk, "sam", first.index, "upheld", "there was a fire")
+    rights.break_glass(house.desk, "mel", "operator", "fire")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "x\x1b[31m", "", "log", "custodian", "a" * 65])
+def test_a_token_has_a_name_that_a_key_file_can_have(house: House, name: str) -> None:
+    size = house.record.size
+    with pytest.raises(InvalidInput, match="name"):
+        rights.delegate(house.desk, "mel", name, ["ml_engineer"], house.until(1), PersonKey.generate().public)
+    assert house.record.size == size
+
+
+def test_a_right_ends_within_the_calendar() -> None:
+    now = "2026-01-01T00:00:00+00:00"
+    assert rights.read_until("9999-12-31T23:59:59+00:00", now) == "9999-12-31T23:59:59+00:00"
+    with pytest.raises(InvalidInput, match="beyond the calendar"):
+        rights.read_until("9999-12-31T23:59:59-14:00", now)
