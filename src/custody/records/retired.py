@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from custody.core import predicates as kinds
+from custody.core.data_rules import contents_of
 from custody.core.evidence import Evidence, Record
 from custody.core.subject import use_case_subject
 from custody.errors import NotPermitted
 from custody.records.lineage import chain_of, models
+from custody.roster.book import PERSON
 
 CONFIRMERS = frozenset({"operator", "security_manager", "compliance_officer", "owner"})
 """Roles of which the second person of a retirement needs one."""
@@ -56,7 +58,7 @@ def authority(record: Record, use_case: str, subject: str, finish: Evidence | No
     needed = persons_needed(record, use_case, finish)
     newest: Authority | None = None
     for order in reversed(record.about(subject, kinds.RETIREMENT_ORDER)):
-        if order.index in record.void or order.predicate["use_case"] != use_case:
+        if order.index in record.void or order.account != PERSON or order.predicate["use_case"] != use_case:
             continue
         found = Authority(needed, order, _confirmations(record, order))
         if found.suffices:
@@ -74,6 +76,7 @@ def _confirmations(record: Record, order: Evidence) -> list[Evidence]:
         and entry.index not in record.void
         and entry.person != order.person
         and entry.roles & CONFIRMERS
+        and entry.account == PERSON  # a program answers for nothing, whoever stands behind it
     ]
 
 
@@ -91,6 +94,34 @@ def open_holds(record: Record, use_case: str, subjects: Iterable[str]) -> list[E
             elif entry.index not in record.void:
                 found.pop((subject, str(entry.predicate["matter"])), None)
     return list(found.values())
+
+
+def held_with(record: Record, sha256: str, inputs: Iterable[str] = ()) -> list[str]:
+    """Return all subjects by whose hold a model or dataset is held: no other name and no half of it evades one.
+
+    With a model, the `inputs` it was trained on; with a dataset, each model that was trained or examined on it;
+    with each dataset, every other that shares a file with it.
+    """
+    named = [sha256, *inputs]
+    contents = frozenset[str]().union(*(contents_of(record, one) for one in named))
+    registered = dict.fromkeys(entry.subject.sha256 for entry in record.of_kind(kinds.DATASET))
+    same = [one for one in registered if contents & contents_of(record, one)]
+    learnt = [
+        finish.subject.sha256
+        for finish in record.of_kind(kinds.TRAINING_FINISH)
+        if sha256 in same and not frozenset(same).isdisjoint(_data_of(record, finish))
+    ]
+    return list(dict.fromkeys([*named, *same, *learnt]))
+
+
+def _data_of(record: Record, finish: Evidence) -> set[str]:
+    """Return the datasets a model was trained and examined on, by sha256."""
+    start = record.by_digest(kinds.start_of(finish.predicate))
+    if start is None or start.kind != kinds.TRAINING_START:
+        return set()
+    seal = record.by_digest(str(start.predicate["seal"]))
+    held_out = {str(seal.predicate["held_out"].get("sha256"))} if seal and seal.kind == kinds.SEAL else set()
+    return {str(item.get("sha256")) for item in start.predicate["inputs"] if isinstance(item, Mapping)} | held_out
 
 
 def refuse_retired_contents(record: Record, use_case: str, files: Iterable[str]) -> None:

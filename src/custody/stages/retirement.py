@@ -18,7 +18,7 @@ from custody.desk import Desk, Pen
 from custody.errors import InvalidInput, NotFound, NotPermitted, OutOfOrder, Tampered, Unknown
 from custody.records.datasets import dataset
 from custody.records.lineage import chain_of, find_model
-from custody.records.retired import CONFIRMERS, Authority, authority, open_holds
+from custody.records.retired import CONFIRMERS, Authority, authority, held_with, open_holds
 from custody.records.vault import Destruction, ModelVault
 
 RETAIN, ARCHIVE, ERASE = DISPOSITIONS = ("retain", "archive", "erase")
@@ -101,7 +101,7 @@ def retire(
     if already := record.about(model.subject.sha256, kinds.RETIREMENT):
         return already[0]
     by = _authorised(record, use_case, model, "")  # (1)
-    subjects = [model.subject.sha256, *chain_of(record, model).inputs]
+    subjects = held_with(record, model.subject.sha256, chain_of(record, model).inputs)
     _refuse_held(desk, pen, model.subject, open_holds(record, use_case, subjects))  # (2)
     root = places[0] if places else Path.cwd()
     known = [root / copy for entry in record.about(model.subject.sha256) for copy in _copies(entry)]
@@ -126,7 +126,7 @@ def retire_data(
     if already := record.about(entry.subject.sha256, kinds.RETIREMENT):
         return already[0]
     by = _authorised(record, use_case, entry, "--data ")
-    _refuse_held(desk, pen, entry.subject, open_holds(record, use_case, [entry.subject.sha256]))
+    _refuse_held(desk, pen, entry.subject, open_holds(record, use_case, held_with(record, entry.subject.sha256)))
     root = places[0] if places else Path.cwd()
     searched = _refuse_copies(entry, vault, [*places, root / str(entry.predicate["path"])])
     try:

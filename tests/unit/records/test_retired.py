@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from custody.core import predicates as kinds
 from custody.core.evidence import Evidence, Record
 from custody.core.subject import Subject, use_case_subject
-from custody.records.retired import authority, open_holds
+from custody.records.retired import authority, held_with, open_holds
 
 MODEL = Subject("loans", "a" * 64)
 CASE = {"use_case": "loans", "tier": "high", "solo": False, "policy": {"retire_persons": 2}, "purpose": "x"}
@@ -63,3 +66,36 @@ def test_a_void_hold_holds_and_a_void_lift_does_not_lift() -> None:
     assert open_holds(record(placed, void=frozenset({1})), "loans", [MODEL.sha256]) == [placed]
     assert open_holds(record(placed, hold(2, "lifted", "another")), "loans", [MODEL.sha256]) == [placed]
     assert open_holds(record(placed), "loans", ["b" * 64]) == []
+
+
+@pytest.mark.parametrize("account", ["service", "token"])
+def test_a_program_neither_orders_nor_confirms_whoever_stands_behind_it(account: str) -> None:
+    robot = replace(signed(2, "sam"), account=account)
+    assert not authority(record(ORDER, robot), "loans", MODEL.sha256).suffices
+    assert authority(record(ORDER, robot, signed(3, "sam")), "loans", MODEL.sha256).suffices
+    ordered = replace(ORDER, account=account)
+    assert not authority(record(ordered, signed(2, "sam", of=ordered)), "loans", MODEL.sha256).suffices
+
+
+def life_of_a_model() -> Record:
+    def data(index: int, name: str, file: str) -> Evidence:
+        said = {"name": name, "files": [{"path": "x.csv", "size": 1, "sha256": file * 64}]}
+        return entry(index, kinds.DATASET, "petra", said, Subject(name, name[0] * 64))
+
+    seal = entry(5, kinds.SEAL, "dana", {"held_out": {"sha256": "e" * 64}})
+    inputs = [{"name": "f-train", "sha256": "f" * 64}]
+    start = entry(6, kinds.TRAINING_START, "mel", {"seal": seal.digest, "inputs": inputs}, Subject("run", "9" * 64))
+    definition = {"internalParameters": {"start": start.digest}}
+    finish = entry(7, kinds.TRAINING_FINISH, "mel", {"buildDefinition": definition})
+    spare = data(4, "c-spare", "3")
+    return record(data(1, "f-train", "1"), data(2, "e-exam", "2"), data(3, "d-copy", "1"), spare, seal, start, finish)
+
+
+def test_a_hold_reaches_a_models_data_and_the_same_files_under_another_name() -> None:
+    found = life_of_a_model()
+    model, train, exam, copied, spare = MODEL.sha256, "f" * 64, "e" * 64, "d" * 64, "c" * 64
+    assert set(held_with(found, train)) == {train, copied, model}
+    assert set(held_with(found, copied)) == {train, copied, model}
+    assert set(held_with(found, exam)) == {exam, model}
+    assert set(held_with(found, spare)) == {spare}
+    assert set(held_with(found, model, [train])) == {model, train, copied}

@@ -397,3 +397,13 @@ def test_a_bulk_export_is_refused_and_the_alert_is_on_record(kept: Any, tmp_path
     denial = life.record.of_kind(kinds.DENIAL)[-1]
     assert denial.predicate["action"] == str(Action.READ_WEIGHTS)
     deploy(life.desk, vault, "otto", "loans", "production")  # what stays in memory is no export
+
+
+def test_the_data_of_a_held_model_are_held_with_it(kept: Any, tmp_path: Path) -> None:
+    life, vault = kept
+    confirm(life, "sam", order(life.desk, "otto", "loans", "train", WHY, {}, data=True))
+    legal_hold.place(life.desk, "cora", "loans", life.model, "case 12", "the court asked for it")
+    with pytest.raises(NotPermitted, match="case 12"):
+        retire_data(life.desk, vault, "otto", "loans", "train", WHY, [tmp_path / "data"])
+    legal_hold.lift(life.desk, "cora", "loans", life.model, "case 12", "the case is closed")
+    retire_data(life.desk, vault, "otto", "loans", "train", WHY, [tmp_path])
