@@ -141,8 +141,10 @@ def summary(desk: Desk, use_case: str, name: str = "") -> tuple[Evidence, bytes]
     decisions = record.about(model.subject.sha256, kinds.DECISION)
     if not found or not decisions:
         raise OutOfOrder(f"no decision about model {model.subject.short} is summed up yet", hint="custody gate decide")
-    named = [str(item["digest"].get("sha256")) for item in found[-1].predicate["inputAttestations"][:1]]
-    verdict = "PASSED" if decisions[-1].predicate["verdict"] == str(Verdict.GO) else "FAILED"
-    if named != [decisions[-1].digest] or found[-1].predicate["verificationResult"] != verdict:
+    said, told = decisions[-1], found[-1].predicate
+    past = record.before(said.index, str(said.predicate["root"]))
+    again = judge(past, said.subject.sha256, str(said.predicate["use_case"]), said.at)
+    wanted = summary_of(past, again, said.digest)
+    if again.outcome != said.predicate["outcome"] or any(told[name] != value for name, value in wanted.items()):
         raise Tampered(f"the summary in entry {found[-1].index} is not that of the newest decision")
     return found[-1], dict(desk.reading.rows)[found[-1].index].to_bytes()

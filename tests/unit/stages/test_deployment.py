@@ -18,7 +18,7 @@ from custody.errors import InvalidInput, NotPermitted, OutOfOrder, Tampered
 from custody.seal.digest import FileDigest, Manifest
 from custody.seal.envelope import Envelope, pae
 from custody.seal.keys import verify_p256
-from custody.stages.deployment import admission_of, admit, check_decision, deploy
+from custody.stages.deployment import admission_of, admit, check_decision, check_standing, deploy
 from custody.stages.incident import close_incident, open_incident
 from custody.testing import Life, digest
 
@@ -385,3 +385,19 @@ def test_an_emergency_right_that_nobody_reviewed_closes_the_door(life: Life) -> 
     review = {"of": taken.digest, "verdict": "upheld", "findings": [], "reason": "it was needed"}
     life.say("sam", Action.REVIEW_ACCESS, taken.subject, kinds.ACCESS_REVIEW, review)
     assert get(life).subject == life.model
+
+
+@pytest.mark.parametrize(("minutes", "runs"), [(4, True), (6, False)])
+def test_a_clock_that_runs_a_little_ahead_takes_no_model_down(life: Life, minutes: int, runs: bool) -> None:
+    said = {"run": "r9", "start": "x", "reason": "it broke", "exit_code": 1}
+    ahead = (now() + timedelta(minutes=minutes)).isoformat()
+    life.forge("mel", Subject("run:r9", digest("r9")), kinds.TRAINING_ABORT, {**said, "at": ahead})
+    admission = admission_of(life.record, "loans", "production")
+    if runs:
+        check_standing(life.record, admission, now().isoformat())
+        late = (now() + timedelta(days=400)).isoformat()
+        with pytest.raises(NotPermitted, match="expired"):
+            check_standing(life.record, admission, late)
+    else:
+        with pytest.raises(NotPermitted, match="dated before evidence"):
+            check_standing(life.record, admission, now().isoformat())

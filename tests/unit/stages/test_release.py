@@ -251,3 +251,15 @@ def test_a_decision_that_came_in_between_leaves_the_older_one_unsummed(
     assert decision.verdict is Verdict.GO
     found = record().of_kind(kinds.VERIFICATION_SUMMARY)
     assert [entry.predicate["verificationResult"] for entry in found] == ["FAILED"]
+
+
+@pytest.mark.parametrize("field", ["verifier", "timeVerified", "resourceUri", "policy", "verifiedLevels"])
+def test_a_summary_that_says_more_than_its_decision_is_not_handed_out(lived: Any, field: str) -> None:
+    life = lived("honest")
+    found, _ = summary(life.desk, "loans")
+    more = {"verifiedLevels": ["CUSTODY_GATE_HIGH", "CUSTODY_SEPARATED", "SLSA_BUILD_LEVEL_3"]}
+    said = {**found.predicate, field: more.get(field, {"id": "x"} if field != "timeVerified" else "x"), "id": "again"}
+    said["resourceUri"] = "custody:cards@x" if field == "resourceUri" else said["resourceUri"]
+    life.forge("val", life.model, kinds.VERIFICATION_SUMMARY, said)
+    with pytest.raises(Tampered, match="is not that of the newest decision"):
+        summary(life.desk, "loans")
