@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from custody.cli.app import App, counted, face
+from custody.cli.app import App, Group, counted, face
 from custody.cli.who_can import told
 
 
-@click.group()
+@click.group(cls=Group)
 def access() -> None:
     """Grant, delegate, review and explain rights; break the glass."""
 

@@ -92,6 +92,17 @@ class App:
         return lambda what: click.echo(f"\r\033[K  measuring {what} ...\r", nl=False, err=True)
 
 
+class Group(click.Group):
+    """A group that lists its commands with their whole first sentence, on as many lines as that takes."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a row for each command that is shown."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(1000)) for name, command in found if command and not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 def face(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command `--as` and `--json`, and hand it an `App`."""
 

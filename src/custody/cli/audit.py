@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, counted, face, writable
+from custody.cli.app import App, Group, counted, face, writable
 from custody.cli.disclose import disclose
 from custody.core import predicates as kinds
 
@@ -31,7 +31,7 @@ def read_whole(path: Path) -> bytes:
     return raw
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Verify the ledger, export it for strangers, explain who may do what."""
 

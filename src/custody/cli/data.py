@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from custody.cli.app import App, counted, face, word
+from custody.cli.app import App, Group, counted, face, word
 from custody.cli.results import exit_of_findings, result_lines, results_body
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Register datasets by digest, verify them, measure their quality."""
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from custody.cli.app import App, face, writable
+from custody.cli.app import App, Group, face, writable
 from custody.cli.results import account_lines, decision_lines, ruling_lines
 
 
-@click.group()
+@click.group(cls=Group)
 def gate() -> None:
     """Seal the criteria before training; approve, waive and decide after it."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from custody.cli.app import App, face
+from custody.cli.app import App, Group, face
 
 TYPES = ["poisoning", "evasion", "extraction", "leak", "injection", "harm", "supply-chain", "drift"]
 
 
-@click.group()
+@click.group(cls=Group)
 def incident() -> None:
     """Quarantine a model at once; find everything that is affected."""
 

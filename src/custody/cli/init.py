@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from custody.cli.app import App, face, show_options_of
+from custody.cli.app import App, Group, face, show_options_of
 from custody.core.actor import Role
 
 ROLES = [str(role) for role in Role if role is not Role.CUSTODIAN]
 
 
-class _Init(click.Group):
+class _Init(Group):
     """`init USE_CASE` begins; `init person NAME` enrols."""
 
     def resolve_command(

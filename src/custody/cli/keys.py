@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, face, writable
+from custody.cli.app import App, Group, face, writable
 from custody.cli.root import export_trust, root, rotate_log
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from custody.wiring import Custody
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Look after keys: who signs with what, new keys for old ones, and the trust root.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from custody.cli.anchor import anchor, anchors
+from custody.cli.app import Group
 from custody.cli.proofs import check, prove, rebuild, status, tiles, verify
 
 
-@click.group()
+@click.group(cls=Group)
 def ledger() -> None:
     """Look after the ledger: verify it, prove what stands in it, have outside eyes see it."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from custody.cli.app import App, counted, face, show_options_of, writable
+from custody.cli.app import App, Group, counted, face, show_options_of, writable
 from custody.errors import InvalidInput
 
 REASON = click.option("--reason", required=True, help="Why; it goes on record.")
@@ -21,7 +21,7 @@ CERTIFICATE = click.option("--certificate", type=click.Path(path_type=Path), hel
 YES = click.option("--yes", is_flag=True, help="Do not ask: there is no way back.")
 
 
-class _Retire(click.Group):
+class _Retire(Group):
     """`retire MODEL` destroys; the other commands prepare it, hold it back, or change the root key."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, face, writable
+from custody.cli.app import App, Group, face, writable
 
 if TYPE_CHECKING:
     from custody.stages.roots import Proposal
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def root() -> None:
     """Show and change the trust root: owners, threshold, witnesses, the log's key.
 

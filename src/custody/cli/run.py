@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, face, safe, show_options_of, word
+from custody.cli.app import App, Group, face, safe, show_options_of, word
 from custody.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from custody.core.evidence import Evidence, Record
 
 
-class _Run(click.Group):
+class _Run(Group):
     """`run -- COMMAND` trains; `run list`, `run show` and `run reproduce` look back."""
 
     def resolve_command(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from custody.cli.app import App, face
+from custody.cli.app import App, Group, face
 from custody.errors import InvalidInput
 
 
@@ -28,7 +28,7 @@ def _drivers(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group()
+@click.group(cls=Group)
 def source() -> None:
     """Decide where the model comes from; answer the risks of that way."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from custody.cli.app import App, counted, face, writable
+from custody.cli.app import App, Group, counted, face, writable
 from custody.cli.results import finding_lines, results_body, ruling_lines
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from custody.core.evidence import Evidence
 
 
-@click.group()
+@click.group(cls=Group)
 def watch() -> None:
     """Log predictions tamper-evidently; hold live data against the training data."""
 

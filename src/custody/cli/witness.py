@@ -10,7 +10,7 @@ from types import FrameType
 
 import click
 
-from custody.cli.app import App, counted, face, writable
+from custody.cli.app import App, Group, counted, face, writable
 
 _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), help="The witness's folder; the default is CUSTODY_WITNESS or yours."
@@ -27,7 +27,7 @@ def _passphrase() -> str:
     return os.environ.get("CUSTODY_PASSPHRASE", "")
 
 
-@click.group()
+@click.group(cls=Group)
 def witness() -> None:
     """Be the outside eye of somebody's ledger: sign what it shows only if nothing was cut or rewritten.
 

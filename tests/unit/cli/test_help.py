@@ -57,6 +57,7 @@ def test_help(words: tuple[str, ...]) -> None:
     assert about[0].isupper()
     for line in said.output.splitlines():
         assert len(line) <= 120
+    assert "..." not in said.output.partition("\nCommands:\n")[2], "a command's line is cut short"
 
 
 @pytest.mark.parametrize(
