@@ -87,7 +87,7 @@ def test_consistency_is_proven_against_a_root_that_is_known(whole: Place) -> Non
         (["prove", "1", "--consistency", "2"], 2),
         (["prove", "999"], 3),
         (["prove", "--consistency", "0"], 3),
-        (["check", "no-such-file"], 3),
+        (["check", "no-such-file"], 2),
         (["check", "custody.toml"], 2),
         (["check", "trust.json"], 2),
     ],

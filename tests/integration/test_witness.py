@@ -208,7 +208,7 @@ def test_what_a_witness_refuses_by_file_has_its_exit_code(registered: Place, eye
         request.write_text(spoiled)
         eyes[0].run("cosign", str(request), "-o", str(tmp_path / "no.note"), code=code)
     assert not (tmp_path / "no.note").exists()
-    eyes[0].run("cosign", str(tmp_path / "missing"), code=3)
+    eyes[0].run("cosign", str(tmp_path / "missing"), code=2)
 
 
 def test_a_time_stamp_is_kept_verified_and_accepted_by_openssl(

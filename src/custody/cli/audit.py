@@ -84,7 +84,7 @@ def export_(app: App, output: Path) -> None:
     lines = [
         f"{output}: {record.size} entries, {size:,} bytes.",
         "  Give the trust root by another way: custody audit trust-root -o trust.json",
-        f"next: python -m custody_verify bundle {output} --trust trust.json",
+        f"next: custody-verify {output} --trust trust.json",
     ]
     app.show({"bundle": str(output), "entries": record.size, "bytes": size}, lines)
 
@@ -131,7 +131,10 @@ def assure(app: App, model: str, output: Path, bundle: Path | None, trust: Path 
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="trust.json", show_default=True)
 @face
 def trust_root(app: App, output: Path) -> None:
-    """Write the log's key and the owner's key id; a verifier must get them from you, not from the bundle."""
+    """Write the log's key and the owner's key id; a verifier must get them from you, not from the bundle.
+
+    custody keys export-trust writes the same, and pins the newest root and entries for a reader who comes back.
+    """
     from custody.ledger.bundle import write_trust_root
 
     config = app.custody.config

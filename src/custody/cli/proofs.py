@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from custody.cli.app import App, counted, face, writable
-from custody.errors import InvalidInput, NotFound, Tampered
+from custody.errors import InvalidInput, Tampered
 
 
 def _progress(app: App, what: str) -> Callable[[int, int], None]:
@@ -87,7 +87,7 @@ def check(app: App, proof: Path, trust: Path | None, log_key: str, old_root: str
         with proof.open("rb") as file:
             found = read_proof(file.read(MAX_PROOF_BYTES + 1))
     except OSError as error:
-        raise NotFound(f"{proof} cannot be read: {error.strerror}") from None
+        raise InvalidInput(f"{proof} cannot be read: {error.strerror}", hint="check the file's name") from None
     if trust is None:
         log = app.custody.desk.log
         origin, public = log.origin, log.learn_key()

@@ -194,14 +194,14 @@ def _show_applied(app: App, entry: Any) -> None:
 
 
 def _read(custody: Custody, file: Path) -> Proposal:
-    from custody.errors import NotFound
+    from custody.errors import InvalidInput
     from custody.stages.roots import MAX_PROPOSAL_BYTES, read_proposal
 
     try:
         with file.open("rb") as opened:
             raw = opened.read(MAX_PROPOSAL_BYTES + 1)
     except OSError as error:
-        raise NotFound(f"{file} cannot be read: {error.strerror}") from None
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}", hint="check the file's name") from None
     return read_proposal(raw, custody.config.origin)
 
 

@@ -175,7 +175,7 @@ def cosign(app: App, request: Path, output: Path, folder: Path | None) -> None:
         with request.open("rb") as file:
             body = file.read(MAX_REQUEST_BYTES + 1)
     except OSError as error:
-        raise NotFound(f"{request} cannot be read: {error.strerror}", hint="check the file's name") from None
+        raise InvalidInput(f"{request} cannot be read: {error.strerror}", hint="check the file's name") from None
     eye = witness_book(_place(folder)).witness(_passphrase())
     answer = eye.add_checkpoint(body)
     if answer.status == 409 and not answer.reason.startswith("ALARM"):

@@ -303,6 +303,11 @@ class _View:
         state = {"GO": "met", "NO-GO": "not_met"}.get(verdict, "unknown")
         against = [str(r["id"]) for r in last.predicate["rulings"] if r["status"] not in ("met", "waived")]
         sentence = verdict if not against else f"{verdict}: {', '.join(against[:4])}"
+        today = [ruling for ruling in self.rulings if ruling.status not in (Status.MET, Status.WAIVED)]
+        if verdict == "GO" and today:
+            today.sort(key=lambda ruling: ruling.status is not Status.NOT_MET)
+            state = "not_met" if today[0].status is Status.NOT_MET else "unknown"
+            sentence = f"GO when it was decided, not today: {today[0].reason}"
         return StageState(Stage.RELEASE, state, sentence, (last.index,))
 
     def _again(self, seal: Evidence | None, failing: Sequence[str]) -> None:
@@ -350,6 +355,8 @@ class _View:
             command = f'custody incident close {entry.predicate["incident"]} --reason "..."'
             self._step(Action.CLOSE_INCIDENT, command, f"{entry.predicate['type']}: {entry.predicate['reason']}")
         if found:
+            # What is quarantined is handed to nobody: nothing else about the model is more urgent.
+            self.steps.sort(key=lambda step: step.action is not Action.CLOSE_INCIDENT)
             sentence = f"{len(found)} open: {found[-1].predicate['type']}"
             return StageState(Stage.INCIDENT, "not_met", sentence, tuple(entry.index for entry in found))
         return StageState(Stage.INCIDENT, "met", "none open")

@@ -249,7 +249,10 @@ def _load_private(path: Path, passphrase: str) -> object:
     try:
         pem = path.read_bytes()
     except FileNotFoundError:
-        raise NotFound(f"there is no key {path.name} in {path.parent}") from None
+        raise NotFound(
+            f"there is no key {path.name} in {path.parent}",
+            hint="restore it, or name the folder it lies in: CUSTODY_KEYS=FOLDER custody ...",
+        ) from None
     except OSError as error:
         raise NotPermitted(f"cannot read the key {path}: {error.strerror}") from None
     encrypted = b"ENCRYPTED" in pem

@@ -213,7 +213,10 @@ def check_standing(record: Record, admission: Evidence, at: str) -> None:
             hint="somebody whose key is sound decides again: custody gate decide",
         )
     if retired := record.about(model.sha256, kinds.RETIREMENT):
-        raise NotPermitted(f"model {model.short} is retired (entry {retired[0].index})")
+        raise NotPermitted(
+            f"model {model.short} is retired (entry {retired[0].index})",
+            hint="nobody can: train, validate and decide another model",
+        )
     finish = find_model(record, model.name, model.sha256)
     if incidents := open_incidents(record, [model.sha256, *chain_of(record, finish).inputs]):
         entry = incidents[-1]

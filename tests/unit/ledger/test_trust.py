@@ -12,7 +12,7 @@ import pytest
 from custody.core import predicates as kinds
 from custody.core.statement import Statement
 from custody.core.subject import Subject
-from custody.errors import InvalidInput, NotFound, Tampered, Unavailable
+from custody.errors import InvalidInput, Tampered, Unavailable
 from custody.ledger.bundle import write_trust_root
 from custody.ledger.trust import (
     Owner,
@@ -217,7 +217,7 @@ def test_a_trust_file_that_makes_no_sense_is_refused(tmp_path: Path, change: dic
 
 
 def test_a_trust_file_is_there_and_small(tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(InvalidInput, match="cannot be read"):
         read_trust(tmp_path / "trust.json")
     (tmp_path / "trust.json").write_bytes(b" " * 100_000)
     with pytest.raises(InvalidInput, match="limit"):

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from custody.core import predicates as kinds
+from custody.core.access import Action
 from custody.core.actor import Role
+from custody.core.stage import Stage
 from custody.errors import NotPermitted
 from custody.records.review import review
 from custody.records.rights import moment_of
 from custody.records.status import Step, standing
 from custody.stages.access import break_glass, grant, make_token
 from custody.stages.countersigning import countersign
-from custody.testing import Life, prepared_life
+from custody.testing import Life, honest_life, prepared_life
 from custody.wiring import add_person
 
 
@@ -84,3 +87,19 @@ def test_what_ends_soon_comes_with_a_command_that_prolongs_it(tmp_path: Path) ->
     }
     grant(life.desk, "olga", "sam", ["operator"], life.later(60), "otto is still on leave")
     assert set(ending()) == {"nightly"}, "what was prolonged ends no more"
+
+
+def test_an_open_incident_comes_first_and_takes_the_go_back(tmp_path: Path) -> None:
+    life = honest_life(tmp_path)
+    people = list(life.desk.roster().actors.values())
+
+    def release() -> tuple[str, str]:
+        found = standing(life.record, life.use_case, people, life.desk.time())
+        return next((s.state, s.sentence) for s in found.stages if s.stage is Stage.RELEASE)
+
+    assert release() == ("met", "GO")
+    before = list(steps(life))
+    opened = {"incident": "i1", "type": "evasion", "reason": "seen", "affected": [], "status": "open"}
+    life.say("otto", Action.OPEN_INCIDENT, life.model, kinds.INCIDENT, opened)
+    assert release() == ("not_met", "GO when it was decided, not today: incident i1 (evasion) is open")
+    assert list(steps(life)) == ['custody incident close i1 --reason "..."', *before]
