@@ -58,8 +58,7 @@ def first_wrong(signed: list[tuple[Affine, Affine, bytes]]) -> int | None:
     sums: list[list[Affine]] = []
     for (point, (r, _), message), inverse in zip(signed, _inverses([s for _, (_, s), _ in signed], N), strict=True):
         u1 = int.from_bytes(hashlib.sha256(message).digest(), "big") * inverse % N
-        rows = [*zip(_table(G), _digits(u1), strict=True), *zip(_table(point), _digits(r * inverse % N), strict=True)]
-        sums.append([row[digit - 1] for row, digit in rows if digit])
+        sums.append(_terms(G, u1) + _terms(point, r * inverse % N))
     while any(len(terms) > 1 for terms in sums):
         added = iter(_add([pair for terms in sums for pair in zip(terms[::2], terms[1::2], strict=False)]))
         paired = [[next(added) for _ in range(len(terms) // 2)] for terms in sums]
@@ -67,23 +66,16 @@ def first_wrong(signed: list[tuple[Affine, Affine, bytes]]) -> int | None:
     fits = [bool(left) and (left[0][0] - r) % N == 0 for left, (_, (r, _), _) in zip(sums, signed, strict=True)]
     return fits.index(False) if False in fits else None
 
-def _digits(factor: int) -> list[int]:
-    return [factor >> shift & 15 for shift in range(0, 256, 4)]
+def _terms(point: Affine, factor: int) -> list[Affine]:
+    return [row[digit - 1] for i, row in enumerate(_table(point)) if (digit := factor >> 4 * i & 15)]
 
 @lru_cache(maxsize=256)
 def _table(point: Affine) -> list[list[Affine]]:
     """Return 64 rows i of the points d * 16^i * point, for d from 1 to 15."""
-    bases, (x, y), z = [], point, 1
-    for bit in range(256):
-        if bit % 4 == 0: bases.append((x, y, z))
-        yy, zz = y * y % P, z * z % P  # doubling in Jacobian coordinates, where it needs no inversion
-        beta, alpha = x * yy % P, 3 * (x - zz) * (x + zz) % P
-        z, x = 2 * y * z % P, (alpha * alpha - 8 * beta) % P
-        y = (alpha * (4 * beta - x) - 8 * yy * yy) % P
-    inverses = _inverses([z for _, _, z in bases], P)
-    columns = [[(x * i * i % P, y * i * i * i % P) for (x, y, _), i in zip(bases, inverses, strict=True)]]
-    while len(columns) < 15:  # no multiple of a point is zero here: the order is a large prime
-        columns.append([point for point in _add(list(zip(columns[-1], columns[0], strict=True))) if point])
+    doubled = [point]  # no multiple of a point is zero here: the order is a large prime
+    while len(doubled) < 256: doubled += [twice for twice in _add([(doubled[-1], doubled[-1])]) if twice]
+    columns = [doubled[::4]]
+    while len(columns) < 15: columns.append([p for p in _add(list(zip(columns[-1], columns[0], strict=True))) if p])
     return [list(row) for row in zip(*columns, strict=True)]
 
 def _add(pairs: list[tuple[Affine, Affine]]) -> list[Affine | None]:

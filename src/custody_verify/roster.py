@@ -23,10 +23,8 @@ class Entry(namedtuple("Entry", "index digest name about kind said keyid actor p
 
     index: int
 
-class Person(
-    namedtuple("Person", "name person roles key keyid account rests by ends", defaults=("person", NONE, "", ""))
-):
-    """A name on record, and the entries that put it there; a token has who delegated it, and an end."""
+Person = namedtuple("Person", "name person roles key keyid account rests by ends", defaults=("person", NONE, "", ""))
+"""A name on record, and the entries that put it there; a token has who delegated it, and an end."""
 
 Root = namedtuple("Root", "version expires log_key owners threshold witnesses quorum digest")
 """One version of the trust root; `owners` by key id, `witnesses` by name."""
@@ -79,7 +77,7 @@ class Roster:
         """Return somebody's roles, grants aside; from its second version on, the trust root alone makes owners."""
         root, own = self.roots[-1], frozenset[str](person.roles)
         owns = person.keyid in root.owners and root.owners[person.keyid].name == person.name
-        return own if root.version == 1 else own | {"owner"} if owns else own - {"owner"}
+        return own if root.version == 1 else own - {"owner"} | ({"owner"} if owns else NONE)
 
     def _rights(self, signer: Person, entry: Entry) -> tuple[frozenset[str], frozenset[int]]:
         """Return the roles in effect for a statement; the last resort is an emergency right, for this one time."""
@@ -181,8 +179,8 @@ class Roster:
             require(roles <= EMERGENCY_ROLES and ends - begins <= EMERGENCY, "that is more than an emergency gives")
             self._emergencies.setdefault(name, []).append(loan)
             return
-        alone = to.person != signer.person or len(owners) == 1
-        require(alone, "an owner grants themself nothing while there is another one")
+        other = to.person != signer.person or len(owners) == 1
+        require(other, "an owner grants themself nothing while there is another one")
         if not self._waits(entry): self._grants.setdefault(name, []).append(loan)
 
     def _countersign(self, entry: Entry) -> None:
@@ -192,13 +190,12 @@ class Roster:
         require(fits, "it countersigns nothing that somebody else said before about the same subject")
         waiting = self._pending.get(entry.said["of"])
         if not target or not waiting or "owner" not in self._own(self.people[entry.actor]): return
-        _, persons, rests = waiting
-        persons.add(entry.person)
-        rests.add(entry.index)
-        if len(persons & self._owners()) < self.roots[-1].threshold: return
+        waiting[1].add(entry.person)
+        waiting[2].add(entry.index)
+        if len(waiting[1] & self._owners()) < self.roots[-1].threshold: return
         del self._pending[target.digest]
         try:
-            (self._enrol if target.kind == "actor-enrolment" else self._grant)(target, frozenset(rests))
+            (self._enrol if target.kind == "actor-enrolment" else self._grant)(target, frozenset(waiting[2]))
         except (Refused, KeyError):
             return  # what was possible when it was asked for is not any more
 

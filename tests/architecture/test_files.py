@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 LINES = 450
-VERIFIER_LINES = 1_500
+VERIFIER_CODE, VERIFIER_LINES = 1_500, 1_620
+"""Lines that say something to the machine, and all lines of the folder: the second may shrink to the first, not grow."""
 
 # A folder of somebody's machine; what a sealed run mounts for itself is named in the second pattern.
 MACHINE = re.compile(r"(?<![\w.<>}*-])/(?:(?:home|root|work|mnt|Users)/[\w.]|opt/\w*(?:wheel|pypi))")
@@ -119,7 +120,9 @@ def code_lines(path: Path) -> int:
 
 
 def test_the_verifier_can_be_read_in_an_afternoon() -> None:
-    assert 0 < sum(code_lines(path) for path in (SOURCE / "custody_verify").glob("**/*.py")) < VERIFIER_LINES
+    files = sorted((SOURCE / "custody_verify").glob("**/*.py"))
+    assert 0 < sum(code_lines(path) for path in files) < VERIFIER_CODE
+    assert sum(len(path.read_text().splitlines()) for path in files) < VERIFIER_LINES
 
 
 def test_the_verifier_runs_where_custody_is_not_installed(tmp_path: Path) -> None:
