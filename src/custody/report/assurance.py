@@ -21,7 +21,11 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 _SECTIONS = (
     ("What weakens it", "gaps", (("kind", "Kind"), ("says", "What a reader must know"))),
     ("Who signed", "signers", (("part", "Part"), ("person", "Person"))),
-    ("What is claimed", "claims", (("id", "Rule"), ("says", "What was found"), ("confidence", "How sure"))),
+    (
+        "What is claimed, as of the decision",
+        "claims",
+        (("id", "Rule"), ("says", "What was found"), ("confidence", "How sure")),
+    ),
 )
 """The tables of the statement: heading, where its rows are, and the columns before the entries."""
 _FACTS = (

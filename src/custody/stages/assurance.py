@@ -277,5 +277,6 @@ def _taken(past: Past) -> list[Gap]:
     gaps = [Gap("emergency", f"{entry.person} took an emergency right", [entry.index]) for entry in glass]
     denials = past.of_kind("denial")
     if denials:
-        gaps.append(Gap("denials", f"{len(denials)} actions were refused", [entry.index for entry in denials]))
+        told = "1 action was refused" if len(denials) == 1 else f"{len(denials)} actions were refused"
+        gaps.append(Gap("denials", told, [entry.index for entry in denials]))
     return gaps
