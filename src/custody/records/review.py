@@ -54,6 +54,7 @@ def review(then: Moment, rules: Rules, days: int = DAYS) -> list[Finding]:
         *emergencies(then.record),
         *_conflicts(then, rules, held),
         *_two_places(then, held),
+        *_orphans(then),
         *_unused(then, held, days),
         *_ending(then, held),
         *_ended(then.record, then.at),
@@ -70,7 +71,10 @@ def emergencies(record: Record) -> list[Finding]:
         reviews = [
             review
             for review in record.of_kind(kinds.ACCESS_REVIEW)
-            if review.predicate["of"] == entry.digest and review.person != entry.person
+            if review.predicate["of"] == entry.digest
+            and review.person != entry.person
+            and "security_manager" in review.roles
+            and not (review.predicate["verdict"] == "upheld" and review.index in record.void)
         ]
         verdict = reviews[-1].predicate["verdict"] if reviews else ""
         if verdict == "upheld":
@@ -184,6 +188,22 @@ def _two_places(then: Moment, held: list[Holding]) -> list[Finding]:
             what = f"the {account} {name} trains and serves: production has an identity of its own"
             found.append(Finding("account", name, what, None, f"custody init person {name} --role operator"))
     return found
+
+
+def _orphans(then: Moment) -> list[Finding]:
+    """Find service accounts whose sponsor was taken off the list: unlike a token, they go on by themselves."""
+    standing = then.roster.book.persons()
+    return [
+        Finding(
+            "account",
+            name,
+            f"the service account {name} still acts, and {holder.actor.person}, who answers for it, left the list",
+            None,
+            f"custody keys revoke {name}",
+        )
+        for name, holder in sorted(then.roster.book.holders.items())
+        if holder.account == SERVICE and holder.actor.person not in standing
+    ]
 
 
 def _unused(then: Moment, held: list[Holding], days: int) -> list[Finding]:

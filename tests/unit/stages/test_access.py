@@ -19,7 +19,7 @@ from custody.records.rights import ABOUT_A_MODEL, decide_for, holdings, matrix, 
 from custody.records.status import standing
 from custody.seal.keys import PersonKey
 from custody.stages import access as rights
-from custody.stages.people import enrol, revoke
+from custody.stages.people import enrol, revoke, revoke_key
 from custody.testing import Life
 from custody.wiring import add_person
 
@@ -506,3 +506,20 @@ def test_a_right_ends_within_the_calendar() -> None:
     assert rights.read_until("9999-12-31T23:59:59+00:00", now) == "9999-12-31T23:59:59+00:00"
     with pytest.raises(InvalidInput, match="beyond the calendar"):
         rights.read_until("9999-12-31T23:59:59-14:00", now)
+
+
+def test_a_service_account_whose_sponsor_left_is_found(house: House) -> None:
+    enrol(
+        house.desk, "olga", "bot", "mel", frozenset({Role.ML_ENGINEER}), PersonKey.generate().public, account="service"
+    )
+    assert house.found("account") == []
+    revoke(house.desk, "olga", "mel")
+    assert house.found("account") == ["the service account bot still acts, and mel, who answers for it, left the list"]
+
+
+def test_a_review_by_a_thief_leaves_the_emergency_open(house: House) -> None:
+    taken = rights.break_glass(house.desk, "mel", "operator", "fire")
+    rights.review_emergency(house.desk, "sam", taken.index, "upheld", "there was a fire")
+    assert house.found("emergency") == []
+    revoke_key(house.desk, "olga", "sam", "it was stolen", taken.index + 1)
+    assert len(house.found("emergency")) == 1
