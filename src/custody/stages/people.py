@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.actor import Actor, Role
-from custody.core.evidence import Evidence
+from custody.core.evidence import Evidence, Record
 from custody.core.subject import Subject
 from custody.desk import CUSTODIAN, Desk, check_name
 from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered
@@ -125,7 +126,25 @@ def revoke_key(desk: Desk, by: str, name: str, reason: str, since: int | None = 
     if name == CUSTODIAN and roster.actors[name].keyid == known[0]:
         raise InvalidInput("the custodian signs denials: give it a new key first", hint="custody keys rotate custodian")
     said = {"name": name, "keyid": known[0], "reason": reason, "compromised_since": since}
+    rests = roster.book.holders[by].rests
+    if any(e.keyid == known[0] and since is not None and e.index >= since for e in _beneath(record, rests)):
+        raise NotPermitted(
+            f"{by} stands on record by what that key signed: the revocation would undo {by}'s own word",
+            hint="an owner whose key is sound does this, or name a later entry",
+        )
     return pen.write(Subject(f"actor:{name}", known[0]), kinds.KEY_REVOCATION, said)
+
+
+def _beneath(record: Record, rests: Iterable[int]) -> list[Evidence]:
+    """Return the entries that a right rests on, and those that these rest on in turn."""
+    found: dict[int, Evidence] = {}
+    waiting = list(rests)
+    while waiting:
+        index = waiting.pop()
+        if index not in found:
+            found[index] = record.entries[index]
+            waiting += found[index].rests
+    return list(found.values())
 
 
 def alike(person: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from custody.core.actor import Role
 from custody.errors import InvalidInput, NotPermitted
 from custody.seal.keys import PersonKey
-from custody.stages.people import enrol, revoke
+from custody.stages.people import enrol, revoke, revoke_key
 from custody.testing import Life
 
 
@@ -27,3 +27,12 @@ def test_a_person_has_a_name_that_people_can_read(life: Life, person: str) -> No
     with pytest.raises(InvalidInput, match="names no person"):
         enrol(life.desk, "olga", "newcomer", person, frozenset({Role.APPROVER}), PersonKey.generate().public)
     assert life.record.size == size
+
+
+def test_nobody_revokes_the_key_that_they_stand_by(life: Life) -> None:
+    old, size = life.desk.actor("olga").keyid, life.record.size
+    with pytest.raises(NotPermitted, match="would undo sam's own word"):
+        revoke_key(life.desk, "sam", "olga", "planted by sam", 1, old)
+    assert life.record.size == size
+    revoke_key(life.desk, "sam", "mel", "mel lost the token", 1)
+    assert len(life.record.void) == len([entry for entry in life.record if entry.actor == "mel"])
