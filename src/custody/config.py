@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from custody.errors import InvalidInput, NotFound
+from custody.given import read_given, read_toml
 
 FILE = "custody.toml"
 FOLDER = ".custody"
+_MAX_BYTES = 256 * 1024
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("use_case", "actor"),
     "trust": ("origin", "log_key", "owner_key"),
@@ -122,7 +123,7 @@ def find_config(start: Path, environment: Mapping[str, str] = os.environ) -> Con
 def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     """Read one `custody.toml`; unknown keys are refused."""
     try:
-        found = tomllib.loads(path.read_bytes().decode("utf-8"))
+        found = read_toml(read_given(path, _MAX_BYTES).decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path} is not UTF-8 at byte {error.start}") from None
     except (ValueError, RecursionError) as error:

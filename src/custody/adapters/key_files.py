@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from custody.errors import NotPermitted, Unavailable
-from custody.seal.keys import LogKey, PersonKey
+from custody.given import read_given
+from custody.seal.keys import MAX_PEM_BYTES, LogKey, PersonKey
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class KeyFiles:
 
     def _encrypted(self, path: Path) -> bool | None:
         try:
-            return b"ENCRYPTED" in path.read_bytes()[:4096]
+            return b"ENCRYPTED" in read_given(path, MAX_PEM_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:

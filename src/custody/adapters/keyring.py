@@ -19,12 +19,14 @@ from typing import Any
 from custody.adapters.root_key import shred, sync_folder, write_synced
 from custody.core.strictjson import b64decode, dump, parse_object
 from custody.errors import InvalidInput, NotFound, Tampered
+from custody.given import read_given
 from custody.records.vault import RootKey
 from custody.seal import cipher
 from custody.seal.files import refusal, writing
 
 _KEY_FORMAT, _FILE_KEYS_FORMAT = "custody-wrapped-key/1", "custody-file-keys/1"
 KEY, NEXT, FILE_KEYS = "key", "key.next", "file-keys"
+_MOST_KEY_BYTES = 4096
 _MOST_FILE_KEYS_BYTES = 256 * 1024 * 1024
 
 
@@ -128,7 +130,7 @@ class Keyring:
 
     def _read(self, path: Path) -> Mapping[str, Any] | None:
         try:
-            return read_wrapped_key(path.read_bytes(), str(path))
+            return read_wrapped_key(read_given(path, _MOST_KEY_BYTES), str(path))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -151,7 +153,7 @@ def wrapped_key(root: RootKey, key: bytes, subject: str) -> bytes:
 def read_wrapped_key(raw: bytes, what: str) -> dict[str, Any]:
     """Read a key file; raises `Tampered` for anything that `wrapped_key` does not write."""
     try:
-        body = parse_object(raw, max_bytes=4096, what=what)
+        body = parse_object(raw, max_bytes=_MOST_KEY_BYTES, what=what)
         if set(body) != {"format", "root", "commitment", "wrapped"} or body["format"] != _KEY_FORMAT:
             raise InvalidInput("it has other fields")
         if not all(isinstance(value, str) for value in body.values()):
@@ -186,7 +188,7 @@ def load_file_keys(place: Path, count: int) -> list[bytes]:
     """Read the wrapped data keys of a model from its folder."""
     path = place / FILE_KEYS
     try:
-        return read_file_keys(path.read_bytes(), count, str(path))
+        return read_file_keys(read_given(path, _MOST_FILE_KEYS_BYTES), count, str(path))
     except FileNotFoundError:
         raise Tampered(f"{path} is missing, and no destruction is on record") from None
     except OSError as error:

@@ -17,8 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from custody.core import strictjson
-from custody.errors import CustodyError, Tampered, Unavailable
+from custody.errors import CustodyError, InvalidInput, Tampered, Unavailable
+from custody.given import read_given
 
+_MAX_BYTES = 4096
 _SEEN, _ANCHORED, _VERIFIED = ".json", ".anchored.json", ".verified.json"
 
 
@@ -67,13 +69,15 @@ class FileMemory:
     def _recall(self, origin: str, suffix: str) -> tuple[int, bytes] | None:
         path = self._path(origin, suffix)
         try:
-            raw = path.read_bytes()
+            raw = read_given(path, _MAX_BYTES)
         except FileNotFoundError:
             return None
+        except InvalidInput:
+            raw = b""
         except OSError as error:
             raise Unavailable(f"cannot read the remembered checkpoint {path}: {error.strerror}") from None
         try:
-            body = strictjson.parse_object(raw, max_bytes=4096)
+            body = strictjson.parse_object(raw, max_bytes=_MAX_BYTES)
             root = bytes.fromhex(body["root"])
             if body["origin"] != origin or type(body["size"]) is not int or body["size"] < 0 or len(root) != 32:
                 raise ValueError

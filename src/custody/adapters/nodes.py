@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,13 +89,16 @@ class NodeFiles:
 
     def _length(self, level: int) -> int:
         try:
-            return self._path(level).stat().st_size // HASH_BYTES
+            found = self._path(level).stat()
         except FileNotFoundError:
             return 0
+        if not stat.S_ISREG(found.st_mode):  # a pipe in its place would keep the next reader waiting
+            raise Tampered(f"{self._path(level)} is not a file", hint="remove it, then: custody ledger rebuild")
+        return found.st_size // HASH_BYTES
 
     def _file(self, level: int) -> int:
         if level not in self._open:
-            self._open[level] = os.open(self._path(level), os.O_RDONLY)
+            self._open[level] = os.open(self._path(level), os.O_RDONLY | os.O_NONBLOCK)
         return self._open[level]
 
     def _write(self, level: int, start: int, hashes: Sequence[bytes]) -> None:

@@ -46,6 +46,8 @@ class SqliteStore:
         self._turn = threading.Lock()
         if not create and not path.exists():
             raise Tampered(f"the ledger {path} is gone", hint="restore it from a backup")
+        if path.exists() and not path.is_file():  # a pipe in its place would keep SQLite waiting
+            raise Tampered(f"the ledger {path} is not a file", hint="restore it from a backup")
         self.read_only = not create and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         with self._errors():
             name = _reading(path) if self.read_only else str(path)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from custody.errors import CustodyError, Unavailable
+from custody.given import read_given
 from custody.ledger.checkpoint import read_checkpoint
-from custody.ledger.note import parse_note
+from custody.ledger.note import MAX_NOTE_BYTES, parse_note
 from custody.ledger.tiles import ENTRIES, HEIGHT, WIDTH, Tile, read_path, tiles_of, write_bundle
 
 Node = Callable[[int, int], bytes]
@@ -31,7 +32,9 @@ class TileFolder:
     def size(self) -> int:
         """Return how many entries the published checkpoint covers; 0 where there is none that can be read."""
         try:
-            return read_checkpoint(parse_note((self.folder / "checkpoint").read_text("utf-8")).text).size
+            return read_checkpoint(
+                parse_note(read_given(self.folder / "checkpoint", MAX_NOTE_BYTES).decode()).text
+            ).size
         except (OSError, UnicodeDecodeError, CustodyError):
             return 0
 

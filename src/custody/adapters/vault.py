@@ -32,8 +32,9 @@ from typing import Any
 from custody.adapters import concealed
 from custody.adapters.keyring import FILE_KEYS, KEY, NEXT, Keyring, file_keys, load_file_keys, need_root
 from custody.adapters.root_key import FileRoot, sync_folder, write_synced
-from custody.core.strictjson import dump, parse_object
+from custody.core.strictjson import MAX_BYTES, dump, parse_object
 from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unavailable
+from custody.given import read_given
 from custody.records.vault import Concealed, Destruction, RootKey
 from custody.seal import cipher
 from custody.seal.bulk import NewFile
@@ -78,7 +79,7 @@ class Vault:
         """Return what is on record about the destruction of a model, if it was destroyed."""
         path = self._gone / f"{self._place(sha256).name}.json"
         try:
-            body = parse_object(path.read_bytes(), what=str(path))
+            body = parse_object(read_given(path, MAX_BYTES), what=str(path))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -273,7 +274,7 @@ class Vault:
         place = self._place(sha256)
         path = place / "entry.json"
         try:
-            return read_entry(path.read_bytes(), sha256, str(path))
+            return read_entry(read_given(path, MAX_BYTES), sha256, str(path))
         except FileNotFoundError:
             if place.is_dir():
                 raise Tampered(f"{path} is missing") from None

@@ -25,6 +25,7 @@ from typing import Any
 
 from custody.core import strictjson
 from custody.errors import InvalidInput, NotFound, Tampered, Unavailable
+from custody.given import read_given
 from custody.ledger.note import ED25519, VerifierKey, check_key_name, parse_vkey
 from custody.ledger.witness import UNSEEN, Seen, Witness
 from custody.seal.keys import LogKey, verify_ed25519
@@ -188,7 +189,7 @@ def _body(log: Followed) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = path.read_bytes()
+        raw = read_given(path, _MAX_FILE)
     except FileNotFoundError:
         raise Tampered(
             f"{path} is gone, and with it what this witness signed last",

@@ -11,6 +11,8 @@ import click
 from custody.cli.app import App, counted, face, writable
 from custody.core import predicates as kinds
 
+_MAX_ROOTS_BYTES = 4 * 1024 * 1024
+
 
 @click.command()
 @click.option(
@@ -141,11 +143,11 @@ def _write_request(app: App, path: Path, old: int | None) -> None:
 
 def _read_note(path: Path) -> str:
     from custody.errors import InvalidInput
+    from custody.given import read_given
     from custody.ledger.note import MAX_NOTE_BYTES
 
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_NOTE_BYTES + 1).decode()
+        return read_given(path, MAX_NOTE_BYTES).decode()
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -155,6 +157,7 @@ def _read_note(path: Path) -> str:
 def _stamp(app: App, tsa: str, reply: bytes, body: bytes) -> dict[str, Any]:
     """Say of one time stamp whether it holds; what cannot be verified here is a claim and counts for nothing."""
     from custody.errors import InvalidInput, Tampered, Unavailable
+    from custody.given import read_given
     from custody.ledger.timestamp import read_reply, verify_reply
 
     roots = app.custody.config.tsa_roots
@@ -163,7 +166,7 @@ def _stamp(app: App, tsa: str, reply: bytes, body: bytes) -> dict[str, Any]:
         if roots is None:
             why = "no roots of authorities are named: [witness] tsa_roots in custody.toml"
             return {"tsa": tsa, "state": "unverified", "at": claim, "sentence": f"claims {claim}, unverified: {why}"}
-        at = verify_reply(reply, body, roots.read_bytes()).isoformat()
+        at = verify_reply(reply, body, read_given(roots, _MAX_ROOTS_BYTES)).isoformat()
     except (Unavailable, OSError) as error:
         return {"tsa": tsa, "state": "unverified", "at": "", "sentence": f"unverified: {error}"}
     except (InvalidInput, Tampered) as error:

@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 def read_whole(path: Path) -> bytes:
     """Read a file that was given; raises `InvalidInput` where it cannot be read or is too large."""
     from custody.errors import InvalidInput
+    from custody.given import read_given
     from custody.ledger.bundle import MAX_BUNDLE_BYTES
 
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BUNDLE_BYTES + 1)
+        return read_given(path, MAX_BUNDLE_BYTES)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
-    if len(raw) > MAX_BUNDLE_BYTES:
-        raise InvalidInput(f"{path} is longer than {MAX_BUNDLE_BYTES} bytes")
-    return raw
 
 
 @click.group(cls=Group)

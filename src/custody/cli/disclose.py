@@ -23,15 +23,14 @@ from custody.core.strictjson import MAX_BYTES
 def disclose(app: App, entry: int | None, output: Path | None, opening: Path | None) -> None:
     """Open what ENTRY conceals for those who may read it, or check an opening that somebody handed over."""
     from custody.errors import InvalidInput
+    from custody.given import read_given
     from custody.stages import disclosure
 
     if (entry is None) == (opening is None):
         raise InvalidInput("name either an ENTRY to open or an opening to check", hint="custody audit disclose --help")
     desk = app.custody.desk
     if opening is not None:
-        with opening.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        found = disclosure.check(desk.read(), raw)
+        found = disclosure.check(desk.read(), read_given(opening, MAX_BYTES))
         told = f"This is what entry {found.entry.index} committed to."
         app.show({"entry": found.entry.index, "genuine": True}, [told])
         return

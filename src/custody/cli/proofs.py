@@ -11,6 +11,7 @@ import click
 
 from custody.cli.app import App, counted, face, writable
 from custody.errors import InvalidInput, Tampered
+from custody.given import read_given
 
 
 def _progress(app: App, what: str) -> Callable[[int, int], None]:
@@ -84,8 +85,7 @@ def check(app: App, proof: Path, trust: Path | None, log_key: str, old_root: str
     from custody.ledger.trust import read_trust
 
     try:
-        with proof.open("rb") as file:
-            found = read_proof(file.read(MAX_PROOF_BYTES + 1))
+        found = read_proof(read_given(proof, MAX_PROOF_BYTES))
     except OSError as error:
         raise InvalidInput(f"{proof} cannot be read: {error.strerror}", hint="check the file's name") from None
     if trust is None:

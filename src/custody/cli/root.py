@@ -195,11 +195,11 @@ def _show_applied(app: App, entry: Any) -> None:
 
 def _read(custody: Custody, file: Path) -> Proposal:
     from custody.errors import InvalidInput
+    from custody.given import read_given
     from custody.stages.roots import MAX_PROPOSAL_BYTES, read_proposal
 
     try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_PROPOSAL_BYTES + 1)
+        raw = read_given(file, MAX_PROPOSAL_BYTES)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}", hint="check the file's name") from None
     return read_proposal(raw, custody.config.origin)

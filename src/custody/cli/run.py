@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from custody.core.evidence import Evidence, Record
 
 
+_TAIL_BYTES = 64 * 1024
+
+
 class _Run(Group):
     """`run -- COMMAND` trains; `run list`, `run show` and `run reproduce` look back."""
 
@@ -320,6 +323,8 @@ def _echo(piece: bytes) -> None:
 
 def _tail(log: Path) -> list[str]:
     try:
-        return log.read_text("utf-8", "replace").splitlines()[-8:]
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            return file.read().decode("utf-8", "replace").splitlines()[-8:]
     except OSError:
         return []

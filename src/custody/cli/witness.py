@@ -166,14 +166,14 @@ def cosign(app: App, request: Path, output: Path, folder: Path | None) -> None:
     `custody ledger anchor --cosigned FILE`.
     """
     from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unknown
+    from custody.given import read_given
     from custody.ledger.note import merged, parse_note, parse_signatures
     from custody.ledger.witness import MAX_REQUEST_BYTES, parse_request
     from custody.wiring import witness_book
 
     writable(output)
     try:
-        with request.open("rb") as file:
-            body = file.read(MAX_REQUEST_BYTES + 1)
+        body = read_given(request, MAX_REQUEST_BYTES)
     except OSError as error:
         raise InvalidInput(f"{request} cannot be read: {error.strerror}", hint="check the file's name") from None
     eye = witness_book(_place(folder)).witness(_passphrase())

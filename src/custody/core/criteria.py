@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from custody.core import strictjson
+from custody.given import read_toml
 
 MAX_CRITERIA_BYTES = 256 * 1024
 CLASSES = ("performance", "fairness", "robustness", "security", "data", "compliance")
@@ -112,7 +113,7 @@ def read_criteria(
     if not text.strip():
         return _broken("empty", "the file is empty; a gate without criteria allows nothing")
     try:
-        found = tomllib.loads(text)
+        found = read_toml(text)
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\(at line (\d+)", str(error))
         line = int(place.group(1)) if place else text.count("\n") + 1

@@ -18,6 +18,7 @@ from custody.errors import InvalidInput
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 64
+MAX_PARTS = 1_000_000
 _MAX_SAFE_INTEGER = 2**53
 
 
@@ -25,6 +26,9 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, what: str = "JSON") -> Any:
     """Read `raw` strictly; raises `InvalidInput` naming what was wrong."""
     if len(raw) > max_bytes:
         raise InvalidInput(f"{what} is {len(raw)} bytes long; the limit is {max_bytes}")
+    # A bracket or comma of one byte becomes an object of dozens: the parts bound the memory, not the bytes alone.
+    if raw.count(b"{") + raw.count(b"[") + raw.count(b",") > MAX_PARTS:
+        raise InvalidInput(f"{what} has more than {MAX_PARTS} parts")
     if raw.startswith(b"\xef\xbb\xbf"):
         raise InvalidInput(f"{what} starts with a byte-order mark")
     try:
@@ -106,9 +110,11 @@ class _Refused(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Refused(f"key {twice!r} appears twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Refused(f"key {name[:80]!r} appears twice")
+            seen.add(name)
     return found
 
 

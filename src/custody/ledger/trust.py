@@ -22,6 +22,7 @@ from custody.core import predicates as kinds
 from custody.core import strictjson
 from custody.core.moments import moment
 from custody.errors import InvalidInput, Tampered, Unavailable
+from custody.given import read_given
 from custody.seal.envelope import Envelope
 from custody.seal.keys import Signer, check_ed25519, keyid_of, recorded_keyid, verify_p256
 
@@ -263,8 +264,7 @@ def write_trust(path: Path, trust: Trust) -> None:
 def read_trust(path: Path) -> Trust:
     """Read a trust file of either format; raises `InvalidInput`."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_TRUST_BYTES + 1)
+        raw = read_given(path, MAX_TRUST_BYTES)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}", hint="check the file's name") from None
     body = strictjson.parse_object(raw, max_bytes=MAX_TRUST_BYTES, what="trust file")

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from custody.errors import InvalidInput, NotFound, NotPermitted, Tampered, Unavailable
+from custody.given import read_given
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+MAX_PEM_BYTES = 64 * 1024
 
 
 class Signer(Protocol):
@@ -247,7 +250,7 @@ def _load_private(path: Path, passphrase: str) -> object:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        pem = path.read_bytes()
+        pem = read_given(path, MAX_PEM_BYTES)
     except FileNotFoundError:
         raise NotFound(
             f"there is no key {path.name} in {path.parent}",

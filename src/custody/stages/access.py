@@ -19,6 +19,7 @@ from custody.core.subject import Subject
 from custody.desk import Desk, check_name
 from custody.errors import InvalidInput, NotFound, OutOfOrder
 from custody.gates import access_schema, access_text
+from custody.given import read_given
 from custody.roster.book import SERVICE_ROLES, TOKEN
 from custody.roster.rights import EMERGENCY_HOURS, EMERGENCY_ROLES, NEVER_GRANTED, Emergency
 from custody.seal.keys import PersonKey, canonical_pem, keyid_of
@@ -197,8 +198,7 @@ def read_rules(path: Path, check: Callable[[Sequence[Policy], str], None]) -> Ru
     `check` holds them against the schema. Raises `InvalidInput` with line and reason for whatever is not right.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(BYTES + 1)
+        raw = read_given(path, BYTES)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
     try:

@@ -10,7 +10,7 @@ from custody.checks.registry import evaluator_digest, vocabulary
 from custody.core import predicates as kinds
 from custody.core.access import Action
 from custody.core.amendment import changes, former_seal
-from custody.core.criteria import Criteria, Defect, read_criteria
+from custody.core.criteria import MAX_CRITERIA_BYTES, Criteria, Defect, read_criteria
 from custody.core.data_rules import contents_of
 from custody.core.evidence import Evidence, Record
 from custody.core.gate import criteria_of
@@ -18,13 +18,14 @@ from custody.core.subject import use_case_subject
 from custody.desk import Desk
 from custody.errors import InvalidInput, NotFound, OutOfOrder
 from custody.gates import policy_of
+from custody.given import read_given, read_toml
 from custody.records.datasets import Reader, dataset, table_of
 
 
 def lint(path: Path) -> Criteria:
     """Read a criteria file; the defects say what is wrong, with lines."""
     try:
-        raw = path.read_bytes()
+        raw = read_given(path, MAX_CRITERIA_BYTES)
     except FileNotFoundError:
         raise InvalidInput(f"{path} does not exist", hint="custody gate init writes one to start from") from None
     except OSError as error:
@@ -159,10 +160,8 @@ def _with_baseline(document: Mapping[str, Any], policy: Mapping[str, Any]) -> di
 
 
 def _tier(raw: bytes) -> str:
-    import tomllib
-
     try:
-        tier = tomllib.loads(raw.decode("utf-8")).get("tier")
+        tier = read_toml(raw.decode("utf-8")).get("tier")
     except (ValueError, RecursionError):
         return "high"
     return tier if tier in ("low", "medium", "high") else "high"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from custody.checks.registry import registry
 from custody.checks.target import Predictor, Table, Target
 from custody.core import predicates as kinds
+from custody.core import strictjson
 from custody.core.access import Action
 from custody.core.decision import Ruling, Status
 from custody.core.evidence import Evidence, Record
@@ -23,12 +25,15 @@ from custody.core.stage import Stage
 from custody.core.subject import Subject
 from custody.desk import Desk
 from custody.errors import InvalidInput, NotFound, OutOfOrder, Tampered, Unavailable
+from custody.given import open_given
 from custody.ledger.merkle import Frontier, leaf_hash
 from custody.records.results import write_result
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_MOST_LINE_BYTES = 64 * 1024
 
 
 @dataclass
@@ -114,7 +119,7 @@ def verify_log(record: Record, folder: Path) -> list[LogState]:
         path = present.get(segment)
         if path is None:
             raise Tampered(f"prediction segment {segment}, sealed in entry {entry.index}, is gone")
-        frontier = Frontier().extend(leaf_hash(line) for line in path.read_bytes().splitlines())
+        frontier = Frontier().extend(leaf_hash(line) for line in _lines(path))
         if frontier.size != entry.predicate["count"]:
             raise Tampered(
                 f"prediction segment {segment} has {frontier.size} lines; "
@@ -125,7 +130,7 @@ def verify_log(record: Record, folder: Path) -> list[LogState]:
         states.append(LogState(segment, frontier.size, "sealed", entry.index))
     for segment, path in present.items():
         if segment not in sealed:
-            states.append(LogState(segment, len(path.read_bytes().splitlines()), "open", None))
+            states.append(LogState(segment, sum(1 for _ in _lines(path)), "open", None))
     return states
 
 
@@ -144,11 +149,15 @@ def trace(record: Record, folder: Path, prediction: str) -> dict[str, Any]:
     path = folder / f"{segment}.jsonl"
     if not segment.isalnum() or not path.is_file() or not (number.isdecimal() and len(number) < 16):
         raise NotFound(f"no prediction {prediction!r} is in the log")
-    lines = path.read_bytes().splitlines()
-    if int(number) >= len(lines):
+    text = next(itertools.islice(_lines(path), int(number), None), None)
+    if text is None:
         raise NotFound(f"segment {segment} has no line {number}")
-    line: dict[str, Any] = json.loads(lines[int(number)])
-    finish = record.about(str(line["model"]), kinds.TRAINING_FINISH)
+    try:
+        line = strictjson.parse_object(text, what=f"line {number} of prediction segment {segment}")
+        model = str(line["model"])
+    except (InvalidInput, KeyError) as error:
+        raise Tampered(f"line {number} of prediction segment {segment} is not what was written: {error}") from None
+    finish = record.about(model, kinds.TRAINING_FINISH)
     start = record.by_digest(kinds.start_of(finish[0].predicate)) if finish else None
     if not finish or start is None:
         raise OutOfOrder(f"the model of prediction {prediction} has no run on record")
@@ -157,7 +166,7 @@ def trace(record: Record, folder: Path, prediction: str) -> dict[str, Any]:
     return {
         "prediction": line,
         "sealed_in": sealed,
-        "model": {"sha256": line["model"], "entry": finish[0].index},
+        "model": {"sha256": model, "entry": finish[0].index},
         "run": {"id": start.predicate["run"], "entry": start.index},
         "criteria": seal.index if seal else None,
         "data": start.predicate["inputs"],
@@ -187,6 +196,18 @@ def watch(
         found.append(entry)
         rulings += [ruling for item in policy if (ruling := _judge(item, entry)) is not None]
     return found, rulings
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Read a segment line by line: a busy model's log does not fit into memory. Raises `Tampered`."""
+    try:
+        with open_given(path) as file:
+            while line := file.readline(_MOST_LINE_BYTES + 1):
+                if len(line) > _MOST_LINE_BYTES:
+                    raise Tampered(f"prediction segment {path.stem} has a line longer than {_MOST_LINE_BYTES} bytes")
+                yield line.removesuffix(b"\n")
+    except (InvalidInput, OSError) as error:
+        raise Tampered(f"prediction segment {path.stem} cannot be read: {error}") from None
 
 
 def _judge(item: dict[str, Any], entry: Evidence) -> Ruling | None:

@@ -22,9 +22,10 @@ from custody.core.access import Access, Action
 from custody.core.evidence import Evidence, Record
 from custody.core.sandbox import Outcome
 from custody.core.seed import derive_order_key, other_order_key
-from custody.core.transcript import Line, Recorder, Tolerance, Transcript, first_difference, read_transcript
+from custody.core.transcript import MOST_BYTES, Line, Recorder, Tolerance, Transcript, first_difference, read_transcript
 from custody.desk import Desk
 from custody.errors import InvalidInput, NotFound, OutOfOrder, Tampered
+from custody.given import read_given
 from custody.workshop import (
     TRANSCRIPT,
     Order,
@@ -135,7 +136,7 @@ def _finished(record: Record, run_id: str) -> tuple[Evidence, Evidence]:
 def _kept(path: Path, start: Evidence, claim: Mapping[str, Any]) -> Transcript | None:
     """Read the transcript that was kept and hold it against what was signed; None when it is not there."""
     try:
-        raw = path.read_bytes()
+        raw = read_given(path, 2 * MOST_BYTES)
     except FileNotFoundError:
         return None
     found = read_transcript(raw, start.digest, int(start.predicate["seed"]))

@@ -23,6 +23,7 @@ from custody.core.subject import Subject, use_case_subject
 from custody.desk import CUSTODIAN, Desk, begin, check_name, now
 from custody.errors import InvalidInput, Unavailable
 from custody.gates import policy_of
+from custody.given import read_given
 from custody.ledger.trust import RootChain, Trust
 from custody.seal.keys import LogKey, PersonKey, Signer, raw_to_text
 from custody.seal.request import MAX_REQUEST_BYTES, read_request
@@ -255,7 +256,7 @@ class Custody:
             pass
         except OSError as error:
             raise Unavailable(f"cannot write {path}: {error.strerror}") from None
-        key = path.read_bytes()
+        key = read_given(path, 32)
         if len(key) != 32:
             raise InvalidInput(f"{path} is damaged: it must hold 32 bytes")
         return key
@@ -380,8 +381,7 @@ def add_person(
 def brought_key(custody: Custody, name: str, file: Path) -> str:
     """Return the public key (PEM) in a file, or in a request with proof that its maker holds the private one."""
     try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_REQUEST_BYTES + 1)
+        raw = read_given(file, MAX_REQUEST_BYTES)
         text = raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} cannot be read: {error}") from None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import PurePath
 from typing import Any
 
@@ -122,3 +123,18 @@ def test_canonical_base64_is_decoded(text: str) -> None:
 def test_any_other_base64_is_refused(text: Any) -> None:
     with pytest.raises(InvalidInput, match="sig"):
         strictjson.b64decode(text, what="sig")
+
+
+def test_a_key_that_stands_twice_among_very_many_is_found_at_once() -> None:
+    raw = b"{" + b",".join(b'"%d":0' % n for n in range(100_000)) + b',"99999":0}'
+    began = time.process_time()
+    with pytest.raises(InvalidInput, match="key '99999' appears twice"):
+        strictjson.parse(raw)
+    assert time.process_time() - began < 2
+
+
+def test_very_many_parts_are_refused_before_they_take_memory() -> None:
+    most = b"[" + b"0," * (strictjson.MAX_PARTS - 2) + b"0]"
+    assert len(strictjson.parse(most)) == strictjson.MAX_PARTS - 1
+    with pytest.raises(InvalidInput, match="more than 1000000 parts"):
+        strictjson.parse(b"[[]," + most[1:])

@@ -102,8 +102,11 @@ def test_one_kind_of_key_is_not_the_other(tmp_path: Path) -> None:
 def test_a_key_that_is_not_there_is_not_found(kind: Any, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         kind.load(tmp_path / "ann.pem")
-    with pytest.raises(NotPermitted):
+    with pytest.raises(InvalidInput, match="not a regular file"):
         kind.load(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotPermitted):
+        kind.load(tmp_path / "file" / "ann.pem")
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from custody.core.measure import Finding, Measure, Result
 from custody.core.stage import Stage
 from custody.core.subject import Subject
 from custody.errors import InvalidInput
+from custody.given import read_given
 
 ADVISORIES = "advisories.json"
 """Name under which `Target.files` may hold the advisory feed."""
@@ -144,7 +145,7 @@ def _vulnerable(
     if feed is None:
         return None, "no advisory data", []
     try:
-        body = strictjson.parse_object(feed.read_bytes(), what="the advisory file")
+        body = strictjson.parse_object(read_given(feed, strictjson.MAX_BYTES), what="the advisory file")
     except (OSError, InvalidInput) as error:
         return None, f"the advisory file cannot be read: {error}", []
     entries = body.get("advisories")
