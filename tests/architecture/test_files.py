@@ -59,12 +59,20 @@ def test_no_module_is_named_after_having_no_home() -> None:
 
 
 def test_no_file_names_a_folder_of_somebodys_machine() -> None:
-    found = {str(path.relative_to(ROOT)): lines for path in ours() if (lines := offences(MACHINE, path.read_text()))}
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in ours()
+        if (lines := offences(MACHINE, path.read_text(errors="replace")))
+    }
     assert found == {}
 
 
 def test_nothing_is_left_unfinished() -> None:
-    found = {str(path.relative_to(ROOT)): lines for path in ours() if (lines := offences(UNFINISHED, path.read_text()))}
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in ours()
+        if (lines := offences(UNFINISHED, path.read_text(errors="replace")))
+    }
     assert found == {}
 
 
@@ -84,14 +92,14 @@ def test_the_search_for_unfinished_work_finds_it() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [path for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [path for path in modules() if not ast.get_docstring(ast.parse(path.read_text(errors="replace")))]
     assert silent == []
 
 
 def imported(path: Path) -> set[str]:
     """Return the top-level names a file imports, wherever in the file it does so."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(errors="replace"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
