@@ -304,7 +304,8 @@ class _View:
         against = [str(r["id"]) for r in last.predicate["rulings"] if r["status"] not in ("met", "waived")]
         sentence = verdict if not against else f"{verdict}: {', '.join(against[:4])}"
         today = [ruling for ruling in self.rulings if ruling.status not in (Status.MET, Status.WAIVED)]
-        if verdict == "GO" and today:
+        # Retirement is where a life is meant to end, and has a line of its own.
+        if verdict == "GO" and today and not self._on_model(kinds.RETIREMENT):
             today.sort(key=lambda ruling: ruling.status is not Status.NOT_MET)
             state = "not_met" if today[0].status is Status.NOT_MET else "unknown"
             sentence = f"GO when it was decided, not today: {today[0].reason}"
