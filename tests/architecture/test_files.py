@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 LINES = 450
 VERIFIER_CODE, VERIFIER_LINES = 1_500, 1_620
-"""Lines that say something to the machine, and all lines of the folder: the second may shrink to the first, not grow."""
+"""Lines that say something to the machine, and all lines of the folder: the second is to shrink to the first."""
 
 # A folder of somebody's machine; what a sealed run mounts for itself is named in the second pattern.
 MACHINE = re.compile(r"(?<![\w.<>}*-])/(?:(?:home|root|work|mnt|Users)/[\w.]|opt/\w*(?:wheel|pypi))")
