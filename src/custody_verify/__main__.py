@@ -17,7 +17,6 @@ from custody_verify.ledger import MAX_BUNDLE, MAX_TRUST, read_bundle, read_trust
 from custody_verify.strict import Refused, Unreadable, read_file, read_time
 
 EXITS = {"GO": 0, "NO-GO": 1, "UNREADABLE": 2, "UNKNOWN": 3, "INCONCLUSIVE": 3, "REFUSED": 4}
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     usage = "custody-verify [bundle] BUNDLE --trust TRUST.json [options]"
@@ -40,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = "".join(c if c.isprintable() or asked.json else "?" for c in line)
         print(text.encode("ascii", "backslashreplace").decode())
     return int(report["exit"])
-
 def verify(words: list[str], trust_path: str | None, at: str, seen: str, wanted: str) -> dict[str, Any]:
     """Take all steps and return what was found; raises `Refused` and `Unreadable`."""
     now = read_time(at) if at else datetime.now(UTC).replace(microsecond=0)
@@ -79,13 +77,11 @@ def verify(words: list[str], trust_path: str | None, at: str, seen: str, wanted:
                        f" for {root.quorum} witnesses, too few signed, and no --seen SIZE:ROOT was given")
         answer = "UNKNOWN"
     return report | {"answer": answer, "reasons": reasons}
-
 def _model(model: Model) -> dict[str, Any]:
     body: dict[str, Any] = {"decided_in": model.decision.index, "standing": model.standing}
     names = ("model", "verdict", "at", "expires", "assurance", "tried", "seal")
     body |= {name: getattr(model.judgement, name) for name in names}
     return body | {"rulings": [ruling._asdict() for ruling in model.judgement.rulings]}
-
 def _lines(report: dict[str, Any]) -> list[str]:
     where = f" (decided in entry {report['decided_in']})  {report['model']}" if "model" in report else ""
     lines = [report["answer"] + ", freshness unproven" * (report.get("fresh") == "unproven") + where]

@@ -19,7 +19,6 @@ FRESH, AHEAD = timedelta(days=7), timedelta(minutes=5)
 Model = namedtuple("Model", "decision judgement standing")
 """One model: its newest decision, what it says, and what stands against it at the asked moment."""
 Decisions = dict[str, tuple[Entry, Judgement]]
-
 def audit(history: History, roster: Roster, at: str) -> tuple[list[Judgement], list[Model], list[str]]:
     """Return every decision, every model (the one decided last comes last), and notes; raises `Refused`."""
     decisions: Decisions = {}
@@ -45,7 +44,6 @@ def audit(history: History, roster: Roster, at: str) -> tuple[list[Judgement], l
         models[entry.about] = Model(entry, judgement, _standing(past, entry, judgement, at))
     judged = [judgement for _, judgement in decisions.values()]
     return judged, list(models.values()), _notes(past, roster, models)
-
 def _recompute(history: History, entry: Entry, at: str) -> Judgement:
     """(5) The same record must give the same verdict, rulings and outcome."""
     said = entry.said
@@ -63,11 +61,9 @@ def _recompute(history: History, entry: Entry, at: str) -> Judgement:
         given, written = getattr(judgement, name), said.get(name)
         require(written == given, f"has the {name} {str(written)[:70]!r}; the record gives {given!r}")
     return judgement
-
 def _against(judgement: Judgement) -> list[Ruling]:
     found = [ruling for ruling in judgement.rulings if ruling.status in _AGAINST]
     return sorted(found, key=lambda ruling: _AGAINST.index(ruling.status))
-
 def _compare_summary(history: History, entry: Entry, decisions: Decisions) -> None:
     """(5) A summary in SLSA's words says what the newest decision about its model says, and nothing else."""
     about = [(one, judgement) for one, judgement in decisions.values() if one.about == entry.about]
@@ -85,7 +81,6 @@ def _compare_summary(history: History, entry: Entry, decisions: Decisions) -> No
     ]
     for name, value in expected:
         require(entry.said[name] == value, f"says another {name} than the decision in entry {decision.index}")
-
 def _follow_admission(entry: Entry, decisions: Decisions) -> None:
     """(5) Only GO admits: this model, for this use case, no longer than decided, and never solo to production."""
     said, (decision, judgement) = entry.said, decisions.get(entry.said["decision"], (None, None))
@@ -97,7 +92,6 @@ def _follow_admission(entry: Entry, decisions: Decisions) -> None:
     require(same, f"says another use case or end than the decision in entry {decision.index}")
     alone = judgement.assurance == "solo" and said["environment"] == "production"
     require(not alone, "is to production, after a decision that one person made alone")
-
 def _standing(past: Past, decision: Entry, judgement: Judgement, at: str) -> list[str]:
     """(6) What stands against the model at the moment `at`, on the whole record."""
     over = judgement.verdict == "GO" and read_time(judgement.expires) and expired(judgement.expires, at)
@@ -105,10 +99,8 @@ def _standing(past: Past, decision: Entry, judgement: Judgement, at: str) -> lis
     asked = [ruling for ruling in today if judgement.verdict == "GO" or ruling.id == "process.standing"]
     found = [f"{ruling.reason} ({ruling.id} is {ruling.status})" for ruling in asked]
     return [f"the decision expired at {judgement.expires}"] * bool(over) + found
-
 def freshness(history: History, root: Root, signed: dict[str, int], seen: int, now: datetime) -> tuple[str, str, bool]:
     """(6) Say whether anybody outside can tell that this is the whole history: state, sentence, enough witnesses.
-
     `signed` are the witnesses of the newest checkpoint, `seen` the entries that the reader saw before.
     """
     past, best, least = Past(history, len(history.entries)), None, max(1, root.quorum)
@@ -125,7 +117,6 @@ def freshness(history: History, root: Root, signed: dict[str, int], seen: int, n
     if best and best[1] + FRESH > now: return "witnessed", told, True
     if seen: return "consistent", f"consistent with the {seen} entries seen before", True
     return "unproven", "freshness unproven" + (f": last {told}" if told else ""), best is not None
-
 def _notes(past: Past, roster: Roster, models: dict[str, Model]) -> list[str]:
     """(7) What a reader should know although it breaks no rule."""
     notes: list[str] = []

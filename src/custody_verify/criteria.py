@@ -23,7 +23,6 @@ Ruling = namedtuple("Ruling", "id status entries reason")
 
 Criterion = namedtuple("Criterion", "id klass check measure at low high on waivable asks")
 """One measure and its bound; `asks` is the question as people read it."""
-
 def read_criteria(document: dict[str, Any]) -> list[Criterion]:
     """Expand the sealed document; raises `ValueError` for what the product's linter would not have sealed."""
     items = document.get("criterion")
@@ -44,22 +43,19 @@ def read_criteria(document: dict[str, Any]) -> list[Criterion]:
             asks = f"{check}.{measure}" + f" [{where}]" * bool(where)
             found.append(Criterion._make([*asked, bool(item["waivable"]), asks]))
     return found
-
 def _spots(item: dict[str, Any], room: int) -> list[dict[str, Any]]:
     """Where the measure is taken: one place, or every combination of up to `depth` of the columns in `by`."""
     by, depth, at = item.get("by"), whole(item.get("depth")), item.get("at", {})
     if not by and isinstance(at, dict) and room > 0: return [at]
-    if not isinstance(by, list) or not all(isinstance(name, str) for name in by) or depth is None or depth < 1:
+    if not by or not isinstance(by, list) or not all(isinstance(name, str) for name in by) or (depth or 0) < 1:
         raise ValueError("it is not said where a criterion is measured")
-    sizes = range(1, min(depth, len(by)) + 1)
-    if sum(math.comb(len(by), size) for size in sizes) > room:
+    sizes = range(1, min(depth or 0, len(by)) + 1)
+    if any(total > room for total in itertools.accumulate(math.comb(len(by), size) for size in sizes)):
         raise ValueError(f"there are more than {MAX_CRITERIA} criteria")
     return [{"by": "*".join(chosen)} for size in sizes for chosen in itertools.combinations(sorted(by), size)]
-
 def _number(value: object) -> float | None:
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if fits else None  # type: ignore[arg-type]
-
 def judge(
     asked: Criterion, past: Past, subjects: list[str], seal: Entry, finished: int, makers: set[str], tried: int
 ) -> Ruling:
@@ -83,7 +79,6 @@ def judge(
     if not judged: return Ruling(asked.id, UNKNOWN, (), f"there is nothing to measure {asked.asks} on")
     status, _, reason = min(judged, key=lambda item: _WORST_FIRST.index(item[0]))
     return Ruling(asked.id, status, tuple(sorted({index for _, index, _ in judged if index >= 0})), reason)
-
 def _objection(
     asked: Criterion, opening: Entry | None, entry: Entry, seal: Entry, finished: int, makers: set[str]
 ) -> str:
@@ -108,13 +103,11 @@ def _objection(
         return "names no opening of the held-out set by its own signer"
     opened = (opening.said["held_out"], opening.said["model"], opening.said["seal"])
     return "" if opened == (exam.get("sha256"), entry.about, seal.digest) else "names an opening for something else"
-
 def _answer(asked: Criterion, entry: Entry) -> dict[str, Any]:
     """The one measure asked for. Unknown as a whole answers for each place; two answers are none."""
     named = [m for m in entry.said["measures"] if isinstance(m, dict) and m.get("name") == asked.measure]
     found = [m for m in named if (m.get("at") or {}) == asked.at or (not m.get("at") and m.get("value") is None)]
     return found[0] if len(found) == 1 else {}
-
 def _compare(asked: Criterion, answer: dict[str, Any], tried: int, confidence: object) -> tuple[str, str]:
     value, low, high = (_number(answer.get(name)) for name in ("value", "low", "high"))
     rows = whole(answer.get("n"))
@@ -134,11 +127,9 @@ def _compare(asked: Criterion, answer: dict[str, Any], tried: int, confidence: o
     floor, ceiling = -math.inf if asked.low is None else asked.low, math.inf if asked.high is None else asked.high
     if floor <= low and high <= ceiling: return MET, text
     return (NOT_MET if high < floor or low > ceiling else INCONCLUSIVE), text
-
 def _widening(tried: int, confidence: object) -> float:
     """The best of several looks better than it is: intervals as if all were asked at once (Bonferroni); NaN if none."""
     from statistics import NormalDist  # costs as much as everything else, and is rarely needed
-
     sure = _number(confidence)
     one, many = (1 - (1 - sure) / 2, 1 - (1 - sure) / (2 * tried)) if sure is not None else (0.0, 0.0)
     if not (0.5 < one < 1 and 0.5 < many < 1): return math.nan

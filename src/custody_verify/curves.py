@@ -21,7 +21,6 @@ SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """What stands before the 64 bytes of an uncompressed P-256 point in a SubjectPublicKeyInfo (RFC 5480)."""
 
 Affine = tuple[int, int]
-
 def read_public_key(pem: str) -> tuple[Affine, str]:
     """Return point and key id (sha256 of the DER) of a P-256 public key; raises `ValueError`."""
     found = re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END PUBLIC KEY-----\s*", pem)
@@ -34,7 +33,6 @@ def read_public_key(pem: str) -> tuple[Affine, str]:
     if x >= P or y >= P or (y * y - x * x * x + 3 * x - B) % P:
         raise ValueError("the public key is not a point of the curve P-256")
     return (x, y), hashlib.sha256(der).hexdigest()
-
 def read_signature(raw: bytes) -> Affine | None:
     """Read SEQUENCE { INTEGER r, INTEGER s }; anything but the one DER encoding of the two is None."""
     if not 8 <= len(raw) <= 72: return None
@@ -43,15 +41,12 @@ def read_signature(raw: bytes) -> Affine | None:
     integers = [number.to_bytes(number.bit_length() // 8 + 1, "big") for number in (r, s)]
     body = b"".join(bytes([2, len(integer)]) + integer for integer in integers)
     return (r, s) if raw == bytes([0x30, len(body)]) + body and 0 < r < N and 0 < s < N else None
-
 def verify_p256(point: Affine, signature: bytes, message: bytes) -> bool:
     """Tell whether `signature` (strict DER) by `point` is over `message`."""
     numbers = read_signature(signature)
     return numbers is not None and first_wrong([(point, numbers, message)]) is None
-
 def first_wrong(signed: list[tuple[Affine, Affine, bytes]]) -> int | None:
     """Return the place of the first of (key, (r, s), message) that is no valid signature; None if all are valid.
-
     u1 * G + u2 * key is a sum of multiples from the tables of G and of the key; the sums of all signatures are
     added up side by side, so that they share their inversions.
     """
@@ -65,7 +60,6 @@ def first_wrong(signed: list[tuple[Affine, Affine, bytes]]) -> int | None:
         sums = [[p for p in some if p] + terms[2 * len(some) :] for some, terms in zip(paired, sums, strict=True)]
     fits = [bool(left) and (left[0][0] - r) % N == 0 for left, (_, (r, _), _) in zip(sums, signed, strict=True)]
     return fits.index(False) if False in fits else None
-
 def _terms(point: Affine, factor: int) -> list[Affine]:
     return [row[digit - 1] for i, row in enumerate(_table(point)) if (digit := factor >> 4 * i & 15)]
 
@@ -77,7 +71,6 @@ def _table(point: Affine) -> list[list[Affine]]:
     columns = [doubled[::4]]
     while len(columns) < 15: columns.append([p for p in _add(list(zip(columns[-1], columns[0], strict=True))) if p])
     return [list(row) for row in zip(*columns, strict=True)]
-
 def _add(pairs: list[tuple[Affine, Affine]]) -> list[Affine | None]:
     """Add points in pairs by the line through both, with one inversion for all; None is the zero."""
     lines = []  # rise and run of the line through both points: a tangent where they are one, or a vertical line
@@ -90,7 +83,6 @@ def _add(pairs: list[tuple[Affine, Affine]]) -> list[Affine | None]:
         x = (slope * slope - x1 - x2) % P
         found.append((x, (slope * (x1 - x) - y1) % P) if run else None)
     return found
-
 def _inverses(numbers: list[int], modulus: int) -> list[int]:
     """Invert numbers, none of them zero, with one inversion for all (Montgomery's trick)."""
     products, total = [], 1
@@ -112,7 +104,6 @@ _NEUTRAL: Point = (0, 1, 1, 0)
 _X = 15112221349535400772501151409588531511454012693041857206046113283949847762202
 _Y = 4 * pow(5, -1, Q) % Q
 _BASE: Point = (_X, _Y, 1, _X * _Y % Q)
-
 def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     """Tell whether the signature is valid; keys of small order and a second form of S are refused."""
     if len(public) != 32 or len(signature) != 64: return False
@@ -124,12 +115,10 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     inverse = pow(z, -1, Q)
     x, y = x * inverse % Q, y * inverse % Q
     return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
-
 def is_weak(public: bytes) -> bool:
     """Tell whether a key is no point of the curve or one of small order, which would accept forged signatures."""
     key = _decode(public) if len(public) == 32 else None
     return key is None or _times(8, key)[0] % Q == 0  # only points of small order end on x = 0
-
 def _decode(raw: bytes) -> Point | None:
     number = int.from_bytes(raw, "little")
     sign, y = number >> 255, number & (1 << 255) - 1
@@ -140,7 +129,6 @@ def _decode(raw: bytes) -> Point | None:
     if (x * x - square) % Q or (x == 0 and sign): return None
     if x & 1 != sign: x = Q - x
     return x, y, 1, x * y % Q
-
 def _sum(left: Point, right: Point) -> Point:
     a = (left[1] - left[0]) * (right[1] - right[0]) % Q
     b = (left[1] + left[0]) * (right[1] + right[0]) % Q
@@ -148,7 +136,6 @@ def _sum(left: Point, right: Point) -> Point:
     d = 2 * left[2] * right[2] % Q
     e, f, g, h = b - a, d - c, d + c, b + a
     return e * f % Q, g * h % Q, f * g % Q, e * h % Q
-
 def _times(factor: int, point: Point) -> Point:
     total = _NEUTRAL
     while factor:

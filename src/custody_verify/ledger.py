@@ -15,7 +15,7 @@ from custody_verify.roster import Entry, Roster
 from custody_verify.strict import MAX_INTEGER, Refused, Unreadable, canonical, read_base64, read_json, require, whole
 from custody_verify.vocabulary import KINDS, check_fields
 
-MAX_TRUST, MAX_PAYLOAD, MAX_BUNDLE = 64 * 1024, 16 * 1024**2, 1024**3
+MAX_TRUST, MAX_PAYLOAD, MAX_BUNDLE = 64 * 1024, 16 * 1024**2, 256 * 1024**2
 STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", b"application/vnd.in-toto+json"
 FORMAT, HEX = "custody-bundle/1", re.compile(r"[0-9a-f]{64}")
 _BASE64 = rb'"([A-Za-z0-9+/]+={0,2})"'
@@ -33,12 +33,10 @@ Trust = namedtuple("Trust", "origin log_key owner_key root seen")
 
 class Tree:
     """The Merkle tree of RFC 6962, 2.1, able to give its root at any earlier size."""
-
     def __init__(self, leaves: list[bytes]) -> None:
         self.rows = [leaves]
         while len(row := self.rows[-1]) > 1:
             self.rows.append([_node(left, right) for left, right in zip(row[::2], row[1::2], strict=False)])
-
     def root(self, size: int) -> str:
         """Return the root, in hex, of the first `size` leaves; "" where there are not so many."""
         if not 0 < size <= len(self.rows[0]): return hashlib.sha256(b"").hexdigest() if size == 0 else ""
@@ -47,13 +45,11 @@ class Tree:
             if whole_trees := size >> level & 1 and size >> level:
                 found = _node(row[whole_trees - 1], found) if found else row[whole_trees - 1]
         return found.hex()
-
 def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 class History:
     """All entries in order, the tree over them, and what was void by each revocation's index."""
-
     def __init__(self, entries: list[Entry], tree: Tree, origin: str = "", void: Iterable[Void] = ()) -> None:
         self.entries, self.tree, self.origin, self.void = entries, tree, origin, list(void)
         self.subjects: dict[tuple[str, str], list[Entry]] = {}
@@ -63,7 +59,6 @@ class History:
             self.subjects.setdefault((entry.about, entry.kind), []).append(entry)
             self.kinds.setdefault(entry.kind, []).append(entry)
             self.digests.setdefault(entry.digest, entry)
-
     def cosigners(self, anchor: Entry, witnesses: dict[str, bytes]) -> dict[str, int]:
         """Return which of the witnesses cosigned an anchor that is of this ledger, and when."""
         size, root = anchor.said["size"], anchor.said["root"]
@@ -79,28 +74,22 @@ class History:
 
 class Past:
     """The history as it stood when it had `size` entries."""
-
     def __init__(self, history: History, size: int) -> None:
         self.history, self.size = history, size
         self.void = next((void for told, void in reversed(history.void) if told < size), frozenset())
-
     def about(self, sha256: str, kind: str) -> list[Entry]:
         """Return the statements of a kind about a subject, in order."""
         return [e for e in self.history.subjects.get((sha256, kind), []) if e.index < self.size]
-
     def of_kind(self, kind: str) -> list[Entry]:
         """Return the statements of a kind, in order."""
         return [e for e in self.history.kinds.get(kind, []) if e.index < self.size]
-
     def sound(self, entries: Iterable[Entry]) -> list[Entry]:
         """Return those that are not void."""
         return [entry for entry in entries if entry.index not in self.void]
-
     def find(self, digest: object, kind: str) -> Entry | None:
         """Return the statement with that payload digest, if it is of that kind."""
         entry = self.history.digests.get(digest) if isinstance(digest, str) else None
         return entry if entry and entry.index < self.size and entry.kind == kind else None
-
 def read_trust(raw: bytes) -> Trust:
     """(1) Read the trust root: the log's and the owner's first keys; in its second form also what was seen last."""
     try:
@@ -118,10 +107,8 @@ def read_trust(raw: bytes) -> Trust:
     if not fits or not HEX.fullmatch(str(trust.owner_key)):
         raise Unreadable("the trust root is not of the format 'custody-trust/1' or 'custody-trust/2'")
     return trust
-
 def read_bundle(raw: bytes, trust: Trust, seen: tuple[int, str] = (0, "")) -> tuple[History, Roster, dict[str, int]]:
     """Steps 2 to 4: return the history, who is on record at its end, and when each witness signed its checkpoint.
-
     `seen` is the size and root of a checkpoint that the reader knows. Raises `Refused` or `Unreadable`.
     """
     origin, text, envelopes = _open(raw)
@@ -157,10 +144,8 @@ def read_bundle(raw: bytes, trust: Trust, seen: tuple[int, str] = (0, "")) -> tu
     require(known, f"the history does not pass through version {version} of the trust root, which you know")
     witnesses = note.signers(newest.log_key, newest.witnesses)
     return History(entries, tree, origin, roster.void), roster, witnesses
-
 def _open(raw: bytes) -> tuple[str, str, list[bytes]]:
     """Return origin, checkpoint and envelopes, each envelope in its one form, in whatever JSON the bundle came.
-
     As Custody writes it, the envelopes are lines between a head and an end, and are not parsed here.
     """
     head, _, rest = raw.partition(b"\n")
@@ -177,7 +162,6 @@ def _open(raw: bytes) -> tuple[str, str, list[bytes]]:
 
 class Note:
     """A checkpoint as a signed note (c2sp.org/tlog-checkpoint), whose signatures are still to be checked."""
-
     def __init__(self, text: str, origin: str) -> None:
         found = _NOTE.fullmatch(text)
         if not found: raise Refused("the checkpoint does not have the form of a signed note")
@@ -186,7 +170,6 @@ class Note:
         require(len(root) == 32, "the root hash does not have 32 bytes")
         self.origin, self.size, self.root = origin, int(found[2]), root.hex()
         self.body, self.lines = text[: text.index("\n\n") + 1].encode(), found[4][:-1].split("\n")
-
     def signers(self, log_key: bytes, witnesses: dict[str, bytes]) -> dict[str, int]:
         """(4) Return when each witness signed; the log must have signed first, and nobody else, each once, by name."""
         _, name, stamp = self.lines[0].split(" ")
@@ -197,7 +180,6 @@ class Note:
         alone = [line.split(" ")[1] for line in self.lines[1:]] == sorted(found)
         require(alone, "the checkpoint has a signature by no witness of the trust root, or not in their order")
         return found
-
     def cosigners(self, witnesses: dict[str, bytes]) -> dict[str, int]:
         """Return the times, in seconds since 1970, at which these witnesses signed (c2sp.org/tlog-cosignature)."""
         found = {}
@@ -209,10 +191,8 @@ class Note:
             fits = key and raw[:4] == _key_hash(name, 4, key) and time <= MAX_INTEGER
             if fits and verify_ed25519(key, raw[12:], message): found[name] = time
         return found
-
 def _key_hash(name: str, algorithm: int, key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + bytes([10, algorithm]) + key).digest()[:4]
-
 def _open_envelope(index: int, envelope: bytes) -> tuple[Entry, bytes, tuple[int, int], bytes]:
     """(2) Read one envelope and the in-toto statement in it; return entry, leaf, signature (r, s) and payload."""
     found = _ENVELOPE.fullmatch(envelope)

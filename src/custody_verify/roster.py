@@ -20,7 +20,6 @@ Loan = tuple[frozenset[str], str, frozenset[int]]  # roles, until when, and the 
 
 class Entry(namedtuple("Entry", "index digest name about kind said keyid actor person roles", defaults=("", "", NONE))):
     """One statement on the ledger, signed by someone who could say so. `about` is the subject's sha256."""
-
     index: int
 
 Person = namedtuple("Person", "name person roles key keyid account rests by ends", defaults=("person", NONE, "", ""))
@@ -31,7 +30,6 @@ Root = namedtuple("Root", "version expires log_key owners threshold witnesses qu
 
 class Roster:
     """Who is on record after some number of entries."""
-
     def __init__(self, origin: str, owner_key: str, log_key: bytes) -> None:
         self.origin, self.owner_key = origin, owner_key
         self.roots = [Root(1, "", log_key, {}, 1, {}, 0, "")]
@@ -52,7 +50,6 @@ class Roster:
             "use-case": lambda _: require(self.roots[-1].threshold == 1, "one owner alone cannot change the policy"),
             "access-review": lambda e: require(e.said["verdict"] in ("upheld", "disputed"), "it has no verdict"),
         }
-
     def admit(self, entry: Entry) -> tuple[Entry, Affine]:
         """Return the entry with its signer, and the key that must have signed it; raises `Refused`."""
         if entry.index == 0:
@@ -72,13 +69,11 @@ class Roster:
         if effect := self._effects.get(entry.kind): effect(entry)
         self._entries[entry.digest] = entry
         return entry, signer.key
-
     def _own(self, person: Person) -> frozenset[str]:
         """Return somebody's roles, grants aside; from its second version on, the trust root alone makes owners."""
         root, own = self.roots[-1], frozenset[str](person.roles)
         owns = person.keyid in root.owners and root.owners[person.keyid].name == person.name
         return own if root.version == 1 else own - {"owner"} | ({"owner"} if owns else NONE)
-
     def _rights(self, signer: Person, entry: Entry) -> tuple[frozenset[str], frozenset[int]]:
         """Return the roles in effect for a statement; the last resort is an emergency right, for this one time."""
         at = entry.said.get("at")
@@ -96,7 +91,6 @@ class Roster:
         roles = own.union(*[loan[0] for loan in loans])
         require(may_say(roles, entry.kind), f"{signer.name} may not say {entry.kind}")
         return roles, signer.rests.union(*[loan[2] for loan in loans])
-
     def _check(self, person: Person) -> None:
         """Refuse somebody whose name or key was another's, or returns, or who holds what such an account cannot."""
         name, account, other = person.name, person.account, self._keys.get(person.keyid, person.name)
@@ -107,7 +101,6 @@ class Roster:
         require(account == "person" or person.roles <= SERVICE_ROLES, f"a {account} cannot hold these roles")
         standing = {one.person for one in self.people.values() if one.account == "person"}
         require(account != "service" or person.person in standing, f"{name} is a service of nobody on record")
-
     def _put(self, person: Person) -> None:
         """Take somebody into the list; the key they had before is lost, and their tokens shrink with their roles."""
         old = self.people.get(person.name)
@@ -115,35 +108,29 @@ class Roster:
         self.people[person.name], self._keys[person.keyid] = person, person.name
         self._names[person.name] = (person.person, person.account)
         self._trim(person.name, person.roles)
-
     def _trim(self, name: str, roles: frozenset[str]) -> None:
         for token in [person for person in self.people.values() if person.by == name]:
             self.people[token.name] = token._replace(roles=token.roles & roles)
             if token.roles.isdisjoint(roles): self._lost.add(self.people.pop(token.name).keyid)
-
     def _drop(self, name: str) -> None:
         """Take a name off the list, with its key, its tokens and what was granted to it."""
         if name in self.people: self._lost.add(self.people.pop(name).keyid)
         self._trim(name, NONE)
         self._grants.pop(name, None)
         self._emergencies.pop(name, None)
-
     def _owners(self, without: str = "") -> set[str]:
         """Return the persons who own the ledger and whose key still signs."""
         live = [owner for owner in self.roots[-1].owners.values() if owner.keyid not in self._lost]
         return {owner.person for owner in live if owner.name != without and owner.name in self.people}
-
     def _check_loss(self, name: str) -> None:
         owns = any(owner.name == name for owner in self.roots[-1].owners.values())
         enough = not owns or len(self._owners(without=name)) >= self.roots[-1].threshold
         require(enough, f"without {name} no new root could be signed")
-
     def _waits(self, entry: Entry) -> bool:
         """Tell whether an enrolment or grant has to be confirmed by other owners first."""
         if self.roots[-1].threshold > 1 and entry.digest not in self._entries:
             self._pending[entry.digest] = entry, {entry.person}, {entry.index}
         return entry.digest in self._pending
-
     def _enrol(self, entry: Entry, rests: frozenset[int] = NONE) -> None:
         person = _enrolled(entry)._replace(rests=rests or frozenset({entry.index} - {0}))
         if entry.said["status"] == "revoked":
@@ -156,7 +143,6 @@ class Roster:
         require(same, f"{person.name} is an owner: only a new root changes an owner's key")
         self._check(person)
         if not self._waits(entry): self._put(person)
-
     def _grant(self, entry: Entry, rests: frozenset[int] = NONE) -> None:
         said, roles, emergency = entry.said, _roles(entry.said["roles"]), entry.said["emergency"]
         name, to, signer = said["name"], self.people.get(said["name"]), self.people[entry.actor]
@@ -182,7 +168,6 @@ class Roster:
         other = to.person != signer.person or len(owners) == 1
         require(other, "an owner grants themself nothing while there is another one")
         if not self._waits(entry): self._grants.setdefault(name, []).append(loan)
-
     def _countersign(self, entry: Entry) -> None:
         """Let a second person confirm; the last owner whose word was needed puts what waited into effect."""
         target = self._entries.get(entry.said["of"])
@@ -198,7 +183,6 @@ class Roster:
             (self._enrol if target.kind == "actor-enrolment" else self._grant)(target, frozenset(waiting[2]))
         except (Refused, KeyError):
             return  # what was possible when it was asked for is not any more
-
     def _install(self, entry: Entry) -> None:
         """Take a new trust root: signed by enough persons of the old one, and by enough of its own."""
         old, said = self.roots[-1], entry.said
@@ -236,7 +220,6 @@ class Roster:
         for owner in owners:
             before = self.people.get(owner.name, owner)
             self._put(owner._replace(roles=before.roles | {"owner"}, rests=before.rests))
-
     def _revoke(self, entry: Entry) -> None:
         name, keyid, since = entry.said["name"], entry.said["keyid"], entry.said["compromised_since"]
         require(self._keys.get(keyid) == name, f"{name} never had the key {keyid[:12]}")
@@ -262,7 +245,6 @@ class Roster:
         for held in (self._grants, self._emergencies):
             for name, loans in held.items(): held[name] = [loan for loan in loans if loan[2].isdisjoint(void)]
         self._pending = {digest: one for digest, one in self._pending.items() if void.isdisjoint(one[2])}
-
     def _delegate(self, entry: Entry) -> None:
         said, signer, token = entry.said, self.people[entry.actor], self.people.get(entry.said["name"])
         if said["status"] == "revoked":
@@ -278,22 +260,18 @@ class Roster:
         require(read_time(said["expires"]), "a token must end")
         self._check(token)
         self._put(token)
-
 def _enrolled(entry: Entry) -> Person:
     said, account = entry.said, entry.said.get("account", "person")
     require(said["status"] in ("active", "revoked"), f"the status of {said['name']} is neither active nor revoked")
     require(account in ("person", "service"), f"the account of {said['name']} is neither person nor service")
     return Person(said["name"], said["person"], _roles(said["roles"]), *_key(said), account)
-
 def _texts(item: Any, names: str) -> dict[str, str]:
     fits = isinstance(item, dict) and set(item) == set(names.split())
     require(fits and all(isinstance(text, str) and text for text in item.values()), f"something is not just {names}")
     return dict(item)
-
 def _roles(listed: list[Any]) -> frozenset[str]:
     require(all(isinstance(role, str) and role in ROLES for role in listed), "it names an unknown role")
     return frozenset(listed)
-
 def _key(said: dict[str, Any]) -> tuple[Affine, str]:
     try:
         point, keyid = read_public_key(said["key"])

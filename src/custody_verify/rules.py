@@ -24,14 +24,12 @@ Chain = namedtuple("Chain", "finish start inputs")
 
 class Judgement(namedtuple("Judgement", "model seal size root at rulings assurance expires tried", defaults=("", 0))):
     """What the record gives for one model at one moment."""
-
     @property
     def verdict(self) -> str:
         """GO only if there are rulings and each is met or waived."""
         statuses = {ruling.status for ruling in self.rulings}
         if NOT_MET in statuses: return "NO-GO"
         return "GO" if statuses and statuses <= {MET, WAIVED} else "INCONCLUSIVE"
-
     @property
     def outcome(self) -> str:
         """Return the digest over what was decided and on what."""
@@ -44,12 +42,10 @@ class Unchained(Exception):
 
 class Case:
     """One model, how it came to be, and what the rules read of it.
-
     Makers are the trainers and the author of the criteria; `results` are those about the model before it ran;
     `openings` are those of the held-out set, under whatever name; `risks` holds the newest word on each. A script
     that is deterministic may have made the same bytes in several runs, all under one seal: `chains`.
     """
-
     def __init__(self, past: Past, model: str, use_case: str, at: str) -> None:
         self.past, self.model, self.use_case, self.at, self.topic = past, model, use_case, at, topic(use_case)
         self.chains, self.seal = _chains(past, model, use_case)
@@ -64,16 +60,13 @@ class Case:
         self.attempts = [e for e in past.of_kind("training-start") if e.said["seal"] == self.seal.digest]
         self.risks = {e.said["risk"]: e for e in past.about(self.topic, "risk")}
         self.datasets = [e for _, sha256 in self.inputs for e in past.about(sha256, "dataset-record")[-1:]]
-
     def before_seal(self, kind: str) -> list[Entry]:
         """Return what was said about the use case before the criteria were sealed."""
         return [e for e in self.past.about(self.topic, kind) if e.index < self.seal.index]
-
     def contents(self, sha256: object) -> set[str]:
         """Return the digests of a dataset and its files: a file by another name is the same file."""
         every = [f for entry in self.past.about(str(sha256), "dataset-record") for f in entry.said["files"]]
         return {str(sha256), *(f["sha256"] for f in every if isinstance(f, dict) and isinstance(f.get("sha256"), str))}
-
 def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     """Judge a model from the record as it stood."""
     blank = Judgement(model, "", past.size, past.history.tree.root(past.size), at, [], "separated")
@@ -107,18 +100,14 @@ def decide(past: Past, model: str, use_case: str, at: str) -> Judgement:
     rulings.append(_rule("approvals", _approvals(case)))
     assurance, ends = "solo" if case.solo else "separated", _expires(case, waivers.values())
     return blank._replace(seal=seal.digest, rulings=rulings, assurance=assurance, expires=ends, tried=tried)
-
 def _rule(name: str, words: Words) -> Ruling:
     _, status, entries, reason = next(word for word in words if word[0])
     return Ruling(f"process.{name}", status, tuple(entry.index for entry in entries), reason)
-
 def _sorted(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for _, entry in sorted({entry.index: entry for entry in entries}.items())]
-
 def _dig(value: Any, *path: str) -> Any:
     for name in path: value = value.get(name) if isinstance(value, dict) else None
     return value
-
 def _chains(past: Past, model: str, use_case: str) -> tuple[list[Chain], Entry]:
     """Follow the model to the runs that ended in it, their starts, and the one seal that these name."""
     chains: list[Chain] = []
@@ -141,19 +130,17 @@ def _chains(past: Past, model: str, use_case: str) -> tuple[list[Chain], Entry]:
     finishes, another = [chain.finish for chain in chains], "the same bytes were made under another seal as well"
     if len(seals) > 1: raise Unchained("chain", NOT_MET, finishes, another)
     return chains, next(iter(seals.values()))
-
 def topic(use_case: str) -> str:
     """Return the digest by which statements are about a use case."""
     return hashlib.sha256(f"use-case:{use_case}".encode()).hexdigest()
-
 def _time(case: Case, _: Chain) -> Words:
     """A decision dated before evidence that it covers could step over an expiry."""
-    dated = [entry for entry in case.past.history.entries[: case.past.size] if str(entry.said.get("at", ""))]
+    sound = case.past.sound(case.past.history.entries[: case.past.size])
+    dated = [entry for entry in sound if str(entry.said.get("at", ""))]
     now, newest = read_time(case.at), max(dated, key=lambda entry: moment(entry.said["at"]), default=None)
     early = not now or not newest or moment(newest.said["at"]) > now
     yield early, UNKNOWN, [newest] if newest else [], "the decision is dated before evidence that it covers"
     yield True, MET, (), "the decision is dated after all it covers"
-
 def _keys(case: Case, _: Chain) -> Words:
     """Nothing that the model rests on was signed with a key that was compromised by then: void."""
     past, records = case.past, [case.seal.said["held_out"].get("record")]
@@ -165,7 +152,6 @@ def _keys(case: Case, _: Chain) -> Words:
     void = _sorted(link for link in [*links, *named] if link and link.index in past.void)
     yield void, NOT_MET, void, "the model rests on what was signed with a compromised key"
     yield True, MET, (), "nothing the model rests on was signed with a compromised key"
-
 def _access(case: Case, _: Chain) -> Words:
     """Whoever took an emergency right was reviewed by another person, a security manager, and upheld."""
     grants = case.past.of_kind("access-grant")
@@ -181,12 +167,10 @@ def _access(case: Case, _: Chain) -> Words:
     yield disputed, NOT_MET, disputed, "an emergency right is disputed"
     yield waiting, UNKNOWN, waiting, "an emergency right was taken that nobody reviewed yet"
     yield True, MET, _sorted(taken.values()), f"{len(taken)} emergency rights were taken and reviewed"
-
 def _sourcing(case: Case, _: Chain) -> Words:
     found = case.before_seal("sourcing-decision")
     yield not found, UNKNOWN, (), "no sourcing decision before the criteria were sealed"
     yield True, MET, found[-1:], f"{found[-1].said['chosen']} was chosen"
-
 def _risks(case: Case, _: Chain) -> Words:
     entries = _sorted(case.risks.values())
     for name, entry in sorted(case.risks.items()):
@@ -198,7 +182,6 @@ def _risks(case: Case, _: Chain) -> Words:
         over = expired(entry.said["expires"], case.at)
         yield over, NOT_MET, entries, f"the acceptance of risk {name} has expired"
     yield True, MET if case.risks else UNKNOWN, entries, f"{len(case.risks)} risks are treated or accepted"
-
 def _policy(case: Case, _: Chain) -> Words:
     """The seal must carry the policy that the owner signed, and name the record of its held-out set."""
     seal, said, held_out = case.seal, case.seal.said, case.seal.said["held_out"]
@@ -216,7 +199,6 @@ def _policy(case: Case, _: Chain) -> Words:
     another = record and record.about != held_out.get("sha256")
     yield another, NOT_MET, entries, "the seal names the record of another held-out set"
     yield True, MET, entries, f"the owner's policy of entry {opened[0].index} is sealed"
-
 def _countersigned(case: Case, chain: Chain) -> Words:
     """Where the policy asks, another person with one of these roles signed the criteria before the run."""
     asked, seal = case.policy.get("countersign"), case.seal
@@ -229,7 +211,6 @@ def _countersigned(case: Case, chain: Chain) -> Words:
         fits = fits and any(role in roles for role in entry.roles)
         yield fits, MET, [seal, entry], f"{entry.person} countersigned the criteria before the run"
     yield True, UNKNOWN, [seal], "nobody who may countersigned the criteria before the run"
-
 def _sealed_before_training(case: Case, chain: Chain) -> Words:
     seal, start, entries = case.seal, chain.start, [case.seal, chain.start]
     size, root = whole(start.said["checkpoint"].get("size")), start.said["checkpoint"].get("root")
@@ -242,13 +223,11 @@ def _sealed_before_training(case: Case, chain: Chain) -> Words:
     lacking = _unwitnessed(case, start)
     yield lacking, UNKNOWN, entries, lacking
     yield True, MET, entries, f"sealed in entry {seal.index}, started in entry {start.index}"
-
 def derive_seed(root: str, seal: str, inputs: Inputs) -> int:
     """Return the seed that nobody could know before the seal: HMAC-SHA256 keyed by the root, 31 bits of it."""
     lines = ["custody-seed/v1", seal, *(f"{sha256}  {name}" for name, sha256 in inputs), ""]
     digest = hmac.digest(bytes.fromhex(root), "\n".join(lines).encode(), "sha256")
     return int.from_bytes(digest[:4], "big") % 2**31
-
 def _unwitnessed(case: Case, start: Entry) -> str:
     """Say what the run's checkpoint lacks of the witnesses that the trust root in force asked for, or ""."""
     roots = [entry for entry in case.past.of_kind("trust-root") if entry.index < start.index]
@@ -263,14 +242,12 @@ def _unwitnessed(case: Case, start: Entry) -> str:
     witnesses = {item["name"]: read_base64(item["key"], "a witness") for item in roots[-1].said["witnesses"]}
     count = len(case.past.history.cosigners(anchor, witnesses))
     return "" if count >= quorum else f"{count} of {quorum} witnesses cosigned the run's checkpoint"
-
 def _not_post_hoc(case: Case, _: Chain) -> Words:
     seal, opened = case.seal, [e for e in case.openings if e.index < case.seal.index]
     first = [e.index for e in opened[:1]]
     late = f"post-hoc: sealed in entry {seal.index}, after the held-out set was opened in entry {first}"
     yield opened, NOT_MET, [*opened, seal], late
     yield True, MET, [seal], "the held-out set was unopened when criteria were sealed"
-
 def _budget(case: Case, _: Chain) -> Words:
     entries, limits = _sorted([*case.openings, *case.attempts]), case.seal.said["criteria"]
     for what, spent in (("openings", case.openings), ("attempts", case.attempts)):
@@ -278,7 +255,6 @@ def _budget(case: Case, _: Chain) -> Words:
         over = limit is None or len(spent) > limit
         yield over, UNKNOWN, entries, f"exhausted: {len(spent)} {what}, sealed budget {limit}"
     yield True, MET, entries, f"{len(case.openings)} openings and {len(case.attempts)} attempts are within budget"
-
 def _run(case: Case, chain: Chain) -> Words:
     finish, said, entries = chain.finish.said, chain.start.said, [chain.start, chain.finish]
     trouble, isolation = _dig(finish, "runDetails", "compromised"), said["isolation"].get("kind")
@@ -293,7 +269,6 @@ def _run(case: Case, chain: Chain) -> Words:
     missing = not said["code"] or not said["environment"]
     yield missing, UNKNOWN, entries, "the run's code or environment is not on record"
     yield True, MET, entries, f"isolation: {isolation}"
-
 def _transcript(case: Case, chain: Chain) -> Words:
     """Where the policy asks, the run left a transcript, and somebody else found its first steps to agree."""
     start, finish, entries = chain.start, chain.finish, [chain.start, chain.finish]
@@ -308,7 +283,6 @@ def _transcript(case: Case, chain: Chain) -> Words:
         agrees = agrees and check.index > finish.index
         yield agrees, MET, [*entries, check], f"{check.person} ran the first steps again: they agree"
     yield True, UNKNOWN, entries, "nobody but the trainer has run its first steps again"
-
 def _data(case: Case, chain: Chain) -> Words:
     past, entries, trusted = case.past, list[Entry](), case.policy.get("trust")
     held_out = [case.contents(e.about) for e in past.of_kind("dataset-record") if e.said["purpose"] == "held_out"]
@@ -323,13 +297,13 @@ def _data(case: Case, chain: Chain) -> Words:
         said, entries = newest.said, [*entries, newest]
         exam = any(files & held for held in [case.exam, *held_out])
         yield exam, NOT_MET, entries, f"{name} is held out: the model was trained on its own exam"
-        untrusted = not isinstance(trusted, list) or said["trust"] not in trusted
-        yield untrusted, NOT_MET, entries, f"{name} comes from a source of trust level {said['trust']!r}"
+        for level in [entry.said["trust"] for entry in (record, newest) if entry]:  # a better word later helps nothing
+            untrusted = not isinstance(trusted, list) or level not in trusted
+            yield untrusted, NOT_MET, entries, f"{name} comes from a source of trust level {level!r}"
         over = said.get("source_expires") and expired(said["source_expires"], case.at)
         yield over, NOT_MET, entries, f"the approval of the source of {name} has expired"
         yield not said["licence"] or not said["owner"], UNKNOWN, entries, f"{name} has no licence or no owner"
     yield True, MET, entries, f"{len(chain.inputs)} registered datasets"
-
 def _separation(case: Case, _: Chain) -> Words:
     entries, author = _sorted([case.seal, *case.results[:1]]), case.seal.person
     yield case.solo, MET, entries, "solo: one person may play every part"
@@ -337,7 +311,6 @@ def _separation(case: Case, _: Chain) -> Words:
     both = sorted({entry.person for entry in case.results} & case.makers)
     yield both, NOT_MET, entries, f"{', '.join(both)} validated a model of their own"
     yield True, MET, entries, "author, trainer and validator are different persons"
-
 def _standing(case: Case, _: Chain) -> Words:
     retired = case.past.about(case.model, "retirement")
     yield retired, NOT_MET, retired[:1], "the model is retired"
@@ -353,7 +326,6 @@ def _standing(case: Case, _: Chain) -> Words:
 _RULES = [_time, _keys, _access, _sourcing, _risks, _policy, _countersigned, _sealed_before_training, _not_post_hoc]
 _RULES += [_budget, _run, _transcript, _data, _separation, _standing]
 """In the order in which the product signs them; a ruling is called process. and the name of its rule."""
-
 def _waivers(case: Case, criteria: list[Criterion]) -> dict[str, Entry]:
     """Return the waivers that count, by the id of what they waive; the newest of each."""
     never, days, now = case.policy.get("never_waive", []), whole(case.policy.get("waiver_days")), read_time(case.at)
@@ -366,7 +338,6 @@ def _waivers(case: Case, criteria: list[Criterion]) -> dict[str, Entry]:
         if fits and by and made and ends and now and days is not None and made <= now < ends:
             found |= {entry.said["criterion"]: entry} if (ends - made) / timedelta(days=1) <= days else {}
     return found
-
 def _approvals(case: Case) -> Words:
     needed, void = whole(case.policy.get("approvals")), case.past.void
     silent = needed is None or needed < 1
@@ -382,7 +353,6 @@ def _approvals(case: Case) -> Words:
     counted = _sorted(e for e in after if e.person not in involved)
     yield len(counted) < (needed or 0), UNKNOWN, counted, f"pending: {len(counted)} of {needed} approvals"
     yield True, MET, counted, f"{len(counted)} persons approved after the last result"
-
 def _expires(case: Case, waivers: Iterable[Entry]) -> str:
     """Return the earliest end of what the judgement leans on: waivers, accepted risks, the age of a GO."""
     accepted = [risk for risk in case.risks.values() if risk.said["status"] == "accepted"]

@@ -12,7 +12,6 @@ _TYPES |= {"text or null": str | None, "number or null": int | None}
 ROLES = frozenset({"auditor"}.union(*[row["roles"] for row in _TABLE.values()]))
 KINDS = {row["uri"]: kind for kind, row in _TABLE.items()}
 """The name of each kind, by which this program knows it, by the predicate type that statements carry."""
-
 def check_fields(kind: str, said: dict[str, Any]) -> None:
     """Raise `Refused` unless the statement has every field of its kind, rightly typed."""
     for of, names in _TABLE[kind]["fields"].items():
@@ -20,7 +19,6 @@ def check_fields(kind: str, said: dict[str, Any]) -> None:
             value = said.get(name)
             fits = whole(value) is not None if of == "number" else isinstance(value, _TYPES[of])
             require(name in said and fits, f"{kind} lacks {name!r}, or it has the wrong type")
-
 def may_say(roles: frozenset[str], kind: str) -> bool:
     """Tell whether one of the roles may make statements of this kind."""
     return not roles.isdisjoint(_TABLE[kind]["roles"])

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 LINES = 450
-VERIFIER_CODE, VERIFIER_LINES = 1_500, 1_620
+VERIFIER_LINES = 1_500
 """Lines that say something to the machine, and all lines of the folder: the second is to shrink to the first."""
 
 # A folder of somebody's machine; what a sealed run mounts for itself is named in the second pattern.
@@ -116,21 +116,9 @@ def test_the_verifier_needs_the_standard_library_only() -> None:
     assert strangers == {}
 
 
-def code_lines(path: Path) -> int:
-    """Count the lines that say something to the machine: no blanks, no comments, no documentation."""
-    text = path.read_text()
-    told: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    lines = enumerate(text.splitlines(), 1)
-    return sum(number not in told and line.strip()[:1] not in ("", "#") for number, line in lines)
-
-
 def test_the_verifier_can_be_read_in_an_afternoon() -> None:
     files = sorted((SOURCE / "custody_verify").glob("**/*.py"))
-    assert 0 < sum(code_lines(path) for path in files) < VERIFIER_CODE
-    assert sum(len(path.read_text().splitlines()) for path in files) < VERIFIER_LINES
+    assert 0 < sum(len(path.read_text().splitlines()) for path in files) < VERIFIER_LINES
 
 
 def test_the_verifier_runs_where_custody_is_not_installed(tmp_path: Path) -> None:

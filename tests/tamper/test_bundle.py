@@ -43,12 +43,12 @@ def nothing_is_changed(world: World) -> None:
 
 @case(CASES, OK, Reason.CUT_SHORT)
 def the_last_entry_is_left_out(world: World) -> None:
-    edit(world, lambda body: body["entries"].pop())
+    edit(world, lambda body: body["entries"].__delitem__(-1))
 
 
 @case(CASES, OK, Reason.CUT_SHORT)
 def an_entry_in_the_middle_is_left_out(world: World) -> None:
-    edit(world, lambda body: body["entries"].pop(9))
+    edit(world, lambda body: body["entries"].__delitem__(9))
 
 
 @case(CASES, OK, Reason.REWRITTEN)
@@ -85,7 +85,7 @@ def the_origin_is_another(world: World) -> None:
     edit(world, lambda body: {**body, "origin": "custody.other.1"})
 
 
-@case(CASES, OK, Reason.NOT_THE_LOG)
+@case(CASES, OK, Reason.AMBIGUOUS)
 def the_checkpoint_is_a_number(world: World) -> None:
     edit(world, lambda body: {**body, "checkpoint": 7})
 
@@ -131,22 +131,32 @@ def a_key_stands_twice(world: World) -> None:
     world.bundle_edit = lambda raw: raw.replace(b'{"format"', b'{"origin":"x","format"', 1)
 
 
-@case(CASES, OK, Reason.AMBIGUOUS)
+@case(CASES, OK, Reason.NOT_JSON)
 def the_file_starts_with_a_byte_order_mark(world: World) -> None:
     world.bundle_edit = lambda raw: b"\xef\xbb\xbf" + raw
 
 
-@case(CASES, OK, Reason.NOT_CANONICAL)
+@case(CASES, OK)
 def a_space_is_added(world: World) -> None:
     world.bundle_edit = lambda raw: raw.replace(b'"entries":[', b'"entries": [', 1)
 
 
-@case(CASES, OK, Reason.NOT_CANONICAL)
+@case(CASES, OK)
 def a_line_end_is_added(world: World) -> None:
     world.bundle_edit = lambda raw: raw + b"\n"
 
 
-@case(CASES, OK, Reason.NOT_CANONICAL)
+@case(CASES, OK)
+def the_mail_made_other_line_ends_of_it(world: World) -> None:
+    world.bundle_edit = lambda raw: raw.replace(b"\n", b"\r\n")
+
+
+@case(CASES, OK)
+def an_editor_wrote_it_anew(world: World) -> None:
+    world.bundle_edit = lambda raw: json.dumps(json.loads(raw), indent=2, sort_keys=True).encode()
+
+
+@case(CASES, OK)
 def a_letter_is_written_as_an_escape(world: World) -> None:
     world.bundle_edit = lambda raw: raw.replace(b'"format"', b'"f\\u006frmat"', 1)
 

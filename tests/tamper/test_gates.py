@@ -301,6 +301,43 @@ def the_data_come_from_an_untrusted_source(world: World) -> None:
     rebuilt(world, only(kinds.DATASET, trust="untrusted"))
 
 
+def _laundered(world: World, *levels: str) -> None:
+    """Tell the life again with the data registered at these trust levels: before the run, then after it."""
+    first, second = levels
+    seen: list[str] = []
+
+    def change(kind: str, said: dict[str, Any]) -> dict[str, Any]:
+        if kind == kinds.DATASET and said["name"] == "train":
+            seen.append(said["name"])
+            return {**said, "trust": first}
+        return said
+
+    rebuilt(world, change)
+    assert seen
+    _, envelope = world.of(kinds.DATASET)[0]
+    again = {**envelope.statement.predicate, "trust": second, "id": "again", "at": now().isoformat()}
+    world.say("petra", envelope.statement.subject, kinds.DATASET, again)
+
+
+@case(CASES, Reason.FORGED)
+def untrusted_data_are_trusted_afterwards(world: World) -> None:
+    _laundered(world, "untrusted", "trusted")
+
+
+@case(CASES, Reason.FORGED)
+def a_criterion_asks_nothing(world: World) -> None:
+    """A list of no columns and a place that is none: the criterion must not vanish."""
+
+    def change(kind: str, said: dict[str, Any]) -> dict[str, Any]:
+        if kind == kinds.SEAL:
+            criteria = [dict(item) for item in said["criteria"]["criterion"]]
+            criteria[0] |= {"by": [], "depth": 1, "at": "x"}
+            said["criteria"] = {**said["criteria"], "criterion": criteria}
+        return said
+
+    rebuilt(world, change)
+
+
 @case(CASES, Reason.FORGED)
 def the_data_have_no_licence(world: World) -> None:
     rebuilt(world, only(kinds.DATASET, licence=""))

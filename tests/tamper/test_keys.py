@@ -49,7 +49,7 @@ def a_stranger_signs_under_anothers_key_id(world: World) -> None:
     world.append(edited(made, keyid=owner.keyid))
 
 
-@case(CASES, Reason.NOT_ON_RECORD)
+@case(CASES, Reason.NOT_ON_RECORD, Reason.AMBIGUOUS)
 def a_key_id_is_written_in_capitals(world: World) -> None:
     index, envelope = world.of(kinds.APPROVAL)[0]
     made = world.again(index, "ari", at="2026-01-01T00:00:00+00:00")

@@ -121,7 +121,7 @@ def the_checkpoint_is_of_another_log(world: World) -> None:
     world.sql("UPDATE checkpoint SET note = ? WHERE size = ?", note, len(found))
 
 
-@case(CASES, Reason.NOT_THE_LOG)
+@case(CASES, Reason.NOT_THE_LOG, Reason.REWRITTEN)
 def the_checkpoints_root_was_typed(world: World) -> None:
     lines = world.note.split("\n")
     lines[2] = "A" * 43 + "="
@@ -148,7 +148,7 @@ def history_is_cut_and_signed_again(world: World) -> None:
     world.rewrite(world.envelopes[:-2])
 
 
-@case(CASES, Reason.CUT_SHORT)
+@case(CASES, Reason.CUT_SHORT, Reason.CUT_SHORT)
 def a_refusal_is_cut_off_by_the_logs_holder(world: World) -> None:
     world.rewrite([envelope for envelope in world.envelopes if envelope.statement.kind != kinds.RISK])
 

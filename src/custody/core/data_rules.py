@@ -155,9 +155,10 @@ def judge_data(record: Record, policy: Mapping[str, Any], start: Evidence, seal:
         entries.append(found.index)
         if held_out & contents_of(record, sha256) or "held_out" in purposes_of(record, sha256):
             return Ruling(rule, NOT_MET, f"{name} is held out: the model was trained on its own exam", tuple(entries))
-        if found.predicate["trust"] not in listed(policy, "trust"):
-            reason = f"{name} comes from a source of trust level {found.predicate['trust']!r}"
-            return Ruling(rule, NOT_MET, reason, tuple(entries))
+        for registered in (said, found):  # a better word after the run makes the data no better
+            if registered.predicate["trust"] not in listed(policy, "trust"):
+                reason = f"{name} comes from a source of trust level {registered.predicate['trust']!r}"
+                return Ruling(rule, NOT_MET, reason, tuple(entries))
         expires = found.predicate.get("source_expires")
         if expires and expired(str(expires), at):
             return Ruling(rule, NOT_MET, f"the approval of the source of {name} has expired", tuple(entries))

@@ -156,9 +156,13 @@ def _chain(record: Record, finish: Evidence, use_case: str) -> _Chain | Ruling:
 
 
 def _time_of(record: Record, at: str) -> Ruling:
-    """Refuse a decision that is dated before evidence it covers: it could step over an expiry."""
+    """Refuse a decision that is dated before evidence it covers: it could step over an expiry.
+
+    What is void dates nothing: else one entry far ahead would close the gate for ever, its key revoked or not.
+    """
     now = moment(at)
-    newest = max((entry for entry in record if entry.at), key=lambda entry: end(entry.at), default=None)
+    dated = (entry for entry in record if entry.at and entry.index not in record.void)
+    newest = max(dated, key=lambda entry: end(entry.at), default=None)
     if now is None or newest is None or end(newest.at) > now:
         entries = (newest.index,) if newest else ()
         reason = "the decision is dated before evidence that it covers"
