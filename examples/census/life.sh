@@ -70,7 +70,9 @@ say audit report -o report.html
 printf '\n$ python -m custody_verify bundle bundle.json --trust trust.json\n'
 python -m custody_verify bundle bundle.json --trust trust.json || true
 
-# The model is of no use, so it is destroyed, with a certificate.
+# The model is of no use, so it is destroyed, with a certificate; in tier high that takes two persons.
+say retire order --reason "unfair beyond the sealed tolerance" --as otto
+say retire confirm --reason "seen, and agreed to" --as rosa
 say retire --reason "unfair beyond the sealed tolerance" --yes --certificate retirement.json --as otto
 say status
 exit "$verdict"

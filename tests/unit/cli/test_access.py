@@ -164,7 +164,7 @@ def test_the_rules_are_printed_and_those_of_a_project_checked(say: Say) -> None:
         ("forbid (principal, action, resource);", "has no name"),
         ('@id("x") forbid (principal, action, resource) when { 1 + 1 == 2 };', "line 1"),
         ("\udcff", "not UTF-8"),
-        ("/" * 300_000, "longer than 256 KiB"),
+        ("/" * 300_000, "the limit is 262144"),
     ],
     ids=["wildcard", "schema", "nameless", "subset", "bytes", "long"],
 )
