@@ -394,7 +394,16 @@ def test_memory_beyond_its_limit_is_refused(run: Run) -> None:
 
 def test_an_interrupt_ends_the_run_and_is_passed_on(run: Run) -> None:
     marker = f"custody-test-{os.getpid()}-{time.monotonic_ns()}"
-    timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def interrupt() -> None:
+        """Press Ctrl-C once the run is under way: before that, on a busy machine, it would hit the test itself."""
+        deadline = time.monotonic() + 30
+        while not running(marker) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Thread(target=interrupt)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         run(
