@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,38 +129,12 @@ def test_a_passphrase_comes_and_goes_by_rotation(full: Any, project: Path) -> No
     assert Vault(project / "vault", _root(project, "correct horse")).open(full[1][0])
 
 
-CALLS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "link")
-
-
-def _killed(act: Callable[[], object]) -> Iterator[int]:
-    """Run `act` in children killed at their first, second, third ... system call; yields after each."""
-    for last in itertools.count(1):
-        child = os.fork()
-        if child == 0:
-            left = last
-
-            def call(real: Any, *args: Any, **options: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if not left:
-                    os.kill(os.getpid(), 9)
-                return real(*args, **options)
-
-            for name in CALLS:
-                setattr(os, name, functools.partial(call, getattr(os, name)))
-            try:
-                act()
-            finally:
-                os._exit(0)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
-            return
-        yield last
-
-
-def test_a_rotation_killed_anywhere_loses_nothing_and_leaves_one_key(full: Any, project: Path, tmp_path: Path) -> None:
+def test_a_rotation_killed_anywhere_loses_nothing_and_leaves_one_key(
+    killed: Any, full: Any, project: Path, tmp_path: Path
+) -> None:
     before = _vault(project).root.identity
     seen = set()
-    for point in _killed(lambda: _vault(tmp_path / "project").rotate()):
+    for point in killed(lambda: _vault(tmp_path / "project").rotate()):
         _opens(project, full)  # readers do not wait for the repair
         now = _vault(project).root.identity
         seen.add(now == before)
@@ -180,8 +152,8 @@ def test_a_rotation_killed_anywhere_loses_nothing_and_leaves_one_key(full: Any, 
     assert seen == {True, False}
 
 
-def test_a_concealment_killed_anywhere_leaves_all_or_nothing(tmp_path: Path) -> None:
-    for _ in _killed(lambda: _vault(tmp_path).conceal(DATASET, NOTE)):
+def test_a_concealment_killed_anywhere_leaves_all_or_nothing(killed: Any, tmp_path: Path) -> None:
+    for _ in killed(lambda: _vault(tmp_path).conceal(DATASET, NOTE)):
         vault = _vault(tmp_path)
         hidden = vault.conceal(DATASET, NOTE)
         assert vault.disclose(DATASET, hidden)[1] == NOTE

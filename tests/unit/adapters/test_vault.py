@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import functools
 import hashlib
-import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -349,43 +347,15 @@ def test_a_vault_cannot_be_made_in_a_file(tmp_path: Path) -> None:
         Vault(tmp_path / "file" / "vault")
 
 
-CALLS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "link")
-
-
-def _killed(act: Callable[[], object]) -> Iterator[int]:
-    """Run `act` in children killed at their first, second, third ... system call; yields after each."""
-    for last in itertools.count(1):
-        child = os.fork()
-        if child == 0:
-            left = last
-
-            def call(real: Any, *args: Any, **options: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if not left:
-                    os.kill(os.getpid(), 9)
-                return real(*args, **options)
-
-            for name in CALLS:
-                setattr(os, name, functools.partial(call, getattr(os, name)))
-            try:
-                act()
-            finally:
-                os._exit(0)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
-            return
-        yield last
-
-
 def _plain(model: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in _files(model)[1].items()}
 
 
-def test_a_put_killed_anywhere_leaves_all_or_nothing(model: Path, tmp_path: Path) -> None:
+def test_a_put_killed_anywhere_leaves_all_or_nothing(killed: Any, model: Path, tmp_path: Path) -> None:
     manifest, files = _files(model)
     folder = tmp_path / "vault"
     seen = set()
-    for point in _killed(lambda: Vault(folder).put(manifest, files)):
+    for point in killed(lambda: Vault(folder).put(manifest, files)):
         vault = Vault(folder)
         there = vault.has(manifest.sha256)
         seen.add(there)
@@ -401,13 +371,13 @@ def test_a_put_killed_anywhere_leaves_all_or_nothing(model: Path, tmp_path: Path
     assert seen == {True, False}
 
 
-def test_a_destruction_killed_anywhere_is_undone_or_completed(model: Path, tmp_path: Path) -> None:
+def test_a_destruction_killed_anywhere_is_undone_or_completed(killed: Any, model: Path, tmp_path: Path) -> None:
     manifest, files = _files(model)
     root = FileRoot(tmp_path / "root.key")
     Vault(tmp_path / "full", root).put(manifest, files)
     shutil.copytree(tmp_path / "full", tmp_path / "vault")
     seen = set()
-    for _ in _killed(lambda: Vault(tmp_path / "vault", root).destroy(manifest.sha256)):
+    for _ in killed(lambda: Vault(tmp_path / "vault", root).destroy(manifest.sha256)):
         vault = Vault(tmp_path / "vault", root)
         there = vault.has(manifest.sha256)
         seen.add(there)
